@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent of one host: two threads around the driver, the store and the conductor.
+
+The worker thread brings instances to their placements and never waits for the control
+plane; the talker thread fetches placements, sends reports, and may wait.
+"""
+
+import threading
+import time
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from kongming import exception, objects, rpc
+from kongming.agent.reconciler import Reconciler
+from kongming.agent.reporter import Reporter
+from kongming.agent.store import Store
+from kongming.conductor.rpcapi import ConductorAPI
+from kongming.context import RequestContext, service_context
+from kongming.hypervisor.driver import Driver, HypervisorError
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_RETRY = 0.5
+_LAST_RETRY = 10.0
+_STOP_GRACE = 5.0
+
+
+class AgentManager:
+    """RPC endpoint of an agent; see `kongming.agent.rpcapi.AgentAPI` for its methods."""
+
+    target = oslo_messaging.Target(version="1.0")
+
+    def __init__(self, conf: cfg.ConfigOpts, host: str, driver: Driver) -> None:
+        self._host = host
+        self._interval = conf.agent.update_resources_interval
+        self._driver = driver
+        self._store = Store(conf.agent.state_dir, host)
+        self._reconciler = Reconciler(driver, self._store)
+        self._transport = rpc.transport(conf)
+        self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
+        self._conductor = ConductorAPI(self._transport)
+        self._reporter = Reporter(driver, self._conductor, host, self._interval)
+        self._stopping = False
+        # guards all below; notified when there is something to do
+        self._news = threading.Condition()
+        self._to_bring: set[str] = set()
+        self._sweep_due = True
+        self._fetch_due = True
+        self._report_due = False
+        self._outcomes: list[objects.Outcome] = []
+        self._threads = [
+            threading.Thread(target=target, name=f"{name}-{host}", daemon=True)
+            for name, target in (("worker", self._work), ("talker", self._talk))
+        ]
+
+    def start(self) -> None:
+        """Watch the hypervisor, pin what the local file says, and join the control plane."""
+        self._driver.listen(self._event)
+        for thread in self._threads:
+            thread.start()
+        self._server.start()
+        LOG.info("Agent of host %s is ready", self._host)
+
+    def stop(self) -> None:
+        """Finish the step under way and let go; instances stay as they are."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        self._server.stop()
+        self._server.wait()
+        for thread in self._threads:
+            # a call that nobody answers is not waited for; the threads are daemons
+            thread.join(_STOP_GRACE)
+        self._driver.close()
+        self._transport.cleanup()
+
+    @oslo_messaging.expose
+    def placements_changed(self, context: RequestContext) -> None:
+        """Fetch the placements soon."""
+        with self._news:
+            self._fetch_due = True
+            self._news.notify_all()
+
+    def _event(self, uuid: str) -> None:
+        with self._news:
+            if uuid:
+                self._to_bring.add(uuid)
+            else:
+                self._sweep_due = True
+            self._report_due = True
+            self._news.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._stopping or self._to_bring or self._sweep_due)
+                if self._stopping:
+                    return
+                sweep, self._sweep_due = self._sweep_due, False
+                uuids, self._to_bring = self._to_bring, set()
+            if sweep:
+                uuids |= {held.instance_uuid for held in self._store.all()}
+            for uuid in uuids:
+                outcomes = self._bring(uuid, retry=sweep)
+                if outcomes:
+                    with self._news:
+                        self._outcomes += outcomes
+                        self._report_due = True
+                        self._news.notify_all()
+
+    def _bring(self, uuid: str, retry: bool) -> list[objects.Outcome]:
+        try:
+            return self._reconciler.bring(uuid, retry)
+        except Exception:
+            # the other instances must not pay for a mistake with this one
+            LOG.exception("Instance %s: reconciling failed; tried again with the next sweep", uuid)
+            return []
+
+    def _talk(self) -> None:
+        next_full, pause = 0.0, _FIRST_RETRY
+        while True:
+            with self._news:
+                self._news.wait_for(
+                    lambda: self._stopping or self._fetch_due or self._report_due,
+                    timeout=max(0.0, next_full - time.monotonic()),
+                )
+                if self._stopping:
+                    return
+                full = time.monotonic() >= next_full
+                fetch, self._fetch_due = self._fetch_due or full, False
+                self._report_due = False
+                outcomes, self._outcomes = self._outcomes, []
+                if full:
+                    self._sweep_due = True
+                    self._news.notify_all()
+            self._reporter.add(outcomes)
+            try:
+                if fetch:
+                    self._fetch()
+                self._reporter.report(full)
+            except (exception.KongMingError, oslo_messaging.MessagingException) as error:
+                LOG.warning("Host %s cannot reach a conductor: %s", self._host, error)
+            except HypervisorError as error:
+                LOG.error("Host %s cannot be looked at: %s", self._host, error)
+            except Exception:
+                LOG.exception("Host %s: reporting failed; tried again soon", self._host)
+            else:
+                pause = _FIRST_RETRY
+                if full:
+                    next_full = time.monotonic() + self._interval
+                continue
+            with self._news:
+                self._fetch_due = self._fetch_due or fetch
+                self._report_due = True
+                self._news.wait_for(lambda: self._stopping, timeout=pause)
+            pause = min(2 * pause, _LAST_RETRY)
+
+    def _fetch(self) -> None:
+        changed = self._store.replace(self._conductor.placements(service_context(), self._host))
+        if changed:
+            LOG.info("Host %s: placements changed for %s", self._host, ", ".join(changed))
+        with self._news:
+            self._to_bring.update(changed)
+            self._news.notify_all()

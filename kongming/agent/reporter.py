@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tell the conductor what changed since it last listened."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_log import log as logging
+
+from kongming import objects
+from kongming.conductor.rpcapi import ConductorAPI
+from kongming.context import service_context
+from kongming.hypervisor.driver import Driver
+
+LOG = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Builds reports and remembers what was acknowledged; used by one thread."""
+
+    def __init__(self, driver: Driver, conductor: ConductorAPI, host: str, interval: int) -> None:
+        self._driver = driver
+        self._conductor = conductor
+        self._host = host
+        self._interval = interval
+        self._sequence = 0
+        self._acknowledged: dict[str, objects.Instance] | None = None
+        self._outcomes: list[objects.Outcome] = []
+        self._last_words: dict[str, Any] = {}
+
+    def add(self, outcomes: Iterable[objects.Outcome]) -> None:
+        """Keep outcomes for the next report; what the conductor heard last is not repeated."""
+        for outcome in outcomes:
+            word = _primitive(outcome)
+            if self._last_words.get(outcome.instance_uuid) != word:
+                self._last_words[outcome.instance_uuid] = word
+                self._outcomes.append(outcome)
+
+    def report(self, full: bool) -> None:
+        """Send what changed (or everything); keep it for the next time if that fails.
+
+        :raises ControlPlaneUnavailable: nobody answered
+        :raises HypervisorError: the host cannot be looked at
+        """
+        full = full or self._acknowledged is None
+        instances = {instance.uuid: instance for instance in self._driver.instances()}
+        known = {} if full else self._acknowledged or {}
+        changed = [
+            instance
+            for uuid, instance in instances.items()
+            if uuid not in known or _primitive(instance) != _primitive(known[uuid])
+        ]
+        gone = sorted(set(known) - set(instances))
+        outcomes = list(self._outcomes)
+        if not (full or changed or gone or outcomes):
+            return
+        # rises over restarts of the agent too, without a file
+        self._sequence = max(self._sequence + 1, time.time_ns() // 1_000_000)
+        report = objects.Report(
+            host=self._host,
+            sequence=self._sequence,
+            interval=self._interval,
+            full=full,
+            topology=self._driver.host() if full else None,
+            instances=changed,
+            gone=gone,
+            outcomes=outcomes,
+        )
+        answer = self._conductor.report(service_context(), report)
+        highest = int(str(answer["sequence"]))
+        if answer["full_needed"] or highest > self._sequence:
+            LOG.warning("Host %s: report %s was not taken, sending all", self._host, self._sequence)
+            self._sequence = max(highest, self._sequence)
+            self._acknowledged = None
+            self.report(full=True)
+            return
+        self._acknowledged = instances
+        # the sweep that follows a full report repeats every outcome, and so does a start
+        running = {} if full else instances
+        self._last_words = {
+            uuid: word
+            for uuid, word in self._last_words.items()
+            if uuid in running and running[uuid].has_threads
+        }
+        self._outcomes = self._outcomes[len(outcomes) :]
+
+
+def _primitive(thing: objects.Instance | objects.Outcome) -> Any:
+    return thing.obj_to_primitive()["kongming_object.data"]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent holds: the placements last received, kept in a local file."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_log import log as logging
+
+from kongming import objects
+from kongming.topology.placement import Placement
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """One pin as the agent knows it.
+
+    ``placement`` None: release the instance. ``in_force`` is what was carried out and not
+    undone. ``given`` holds the entries that the instance's definition had before the
+    first pin, to which a released part returns.
+    """
+
+    instance_uuid: str
+    generation: int
+    placement: Placement | None
+    in_force: Placement | None = None
+    given: Placement | None = None
+
+
+class Store:
+    """The pins of this host, by instance uuid; every change is on disk when it returns."""
+
+    def __init__(self, directory: str, host: str) -> None:
+        self._path = pathlib.Path(directory) / f"placements-{host}.json"
+        self._lock = threading.Lock()
+        self._pins: dict[str, Held] = {}
+        self._load()
+
+    def get(self, uuid: str) -> Held | None:
+        """Return what is held for an instance."""
+        return self._pins.get(uuid)
+
+    def all(self) -> list[Held]:
+        """Return everything that is held."""
+        return list(self._pins.values())
+
+    def replace(self, pins: Iterable[objects.Pin]) -> list[str]:
+        """Take over what the conductor says; return the uuids whose pin is new or changed.
+
+        What this agent itself carried out is known better here than there.
+        """
+        with self._lock:
+            pins_before, self._pins = self._pins, {}
+            for pin in pins:
+                before = pins_before.get(pin.instance_uuid)
+                self._pins[pin.instance_uuid] = Held(
+                    instance_uuid=pin.instance_uuid,
+                    generation=pin.generation,
+                    placement=pin.placement,
+                    in_force=pin.in_force if before is None else before.in_force,
+                    given=None if before is None else before.given,
+                )
+            changed = [uuid for uuid, held in self._pins.items() if pins_before.get(uuid) != held]
+            if changed or len(pins_before) != len(self._pins):
+                self._save()
+            return changed
+
+    def carried_out(self, uuid: str, in_force: Placement | None, given: Placement | None) -> None:
+        """Note what is in force for an instance from now on."""
+        with self._lock:
+            held = self._pins.get(uuid)
+            if held is None or (held.in_force, held.given) == (in_force, given):
+                return
+            self._pins[uuid] = dataclasses.replace(held, in_force=in_force, given=given)
+            self._save()
+
+    def _save(self) -> None:
+        data = [
+            {
+                "instance_uuid": held.instance_uuid,
+                "generation": held.generation,
+                "placement": _dump(held.placement),
+                "in_force": _dump(held.in_force),
+                "given": _dump(held.given),
+            }
+            for held in self._pins.values()
+        ]
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump(data, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+    def _load(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            data = json.loads(self._path.read_text())
+            self._pins = {
+                entry["instance_uuid"]: Held(
+                    instance_uuid=entry["instance_uuid"],
+                    generation=entry["generation"],
+                    placement=_read(entry["placement"]),
+                    in_force=_read(entry["in_force"]),
+                    given=_read(entry["given"]),
+                )
+                for entry in data
+            }
+        except FileNotFoundError:
+            LOG.info("No placements are stored in %s yet", self._path)
+        except (ValueError, KeyError, TypeError) as error:
+            # the conductor knows them too; a broken file must not keep the agent down
+            LOG.error("%s is unreadable and ignored: %r", self._path, error)
+
+
+def _dump(placement: Placement | None) -> dict[str, Any] | None:
+    return None if placement is None else placement.to_dict()
+
+
+def _read(data: dict[str, Any] | None) -> Placement | None:
+    return None if data is None else Placement.from_dict(data)

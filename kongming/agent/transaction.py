@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring one running instance to a placement, wholly or not at all."""
+
+from oslo_log import log as logging
+
+from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
+from kongming.topology.placement import Part, Placement
+
+LOG = logging.getLogger(__name__)
+
+
+class NotApplied(Exception):
+    """The placement was refused; every part is back where it was."""
+
+
+class NotRestored(NotApplied):
+    """The placement was refused and some part could not be brought back."""
+
+
+def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
+    """Place every part in ``target``, live and in the definition, and ask the kernel.
+
+    :raises NotApplied: with the hypervisor's reason, after everything was undone
+    :raises NotRestored: undoing failed too; the message names the parts
+    :raises InstanceGone: the instance stopped meanwhile
+    """
+    scopes = driver.scopes(uuid)
+    before = {scope: driver.read(uuid, scope) for scope in scopes}
+    begun: list[tuple[Scope, Part]] = []
+    try:
+        for scope in scopes:
+            for part, mask in target.items():
+                if before[scope].get(part) != mask:
+                    begun.append((scope, part))
+                    _write(driver, uuid, scope, part, mask)
+        differences = target.differences(driver.read(uuid, Scope.LIVE))
+        if differences:
+            raise HypervisorError("the kernel disagrees: " + ", ".join(differences))
+    except InstanceGone:
+        raise
+    except HypervisorError as error:
+        LOG.warning("Instance %s: %s; undoing %s steps", uuid, error, len(begun))
+        stuck = _undo(driver, uuid, begun, before)
+        if stuck:
+            raise NotRestored(f"{error}; could not be undone: {', '.join(stuck)}") from error
+        raise NotApplied(str(error)) from error
+
+
+def _write(driver: Driver, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+    try:
+        driver.write(uuid, scope, part, mask)
+    except InstanceGone:
+        raise
+    except HypervisorError as error:
+        raise HypervisorError(f"{part}: {error}") from error
+
+
+def _undo(
+    driver: Driver, uuid: str, begun: list[tuple[Scope, Part]], before: dict[Scope, Placement]
+) -> list[str]:
+    """Bring parts back, last first; return what could not be, in words."""
+    unpinned = driver.unpinned(uuid)
+    refusals: dict[tuple[Scope, Part], str] = {}
+    for scope, part in reversed(begun):
+        try:
+            driver.write(uuid, scope, part, before[scope].get(part, unpinned[part]))
+        except InstanceGone:
+            raise
+        except HypervisorError as error:
+            refusals[scope, part] = str(error)
+    # a step that was refused is refused again, and yet nothing may have to be undone
+    now = {scope: driver.read(uuid, scope) for scope in before}
+    return [
+        f"{part} ({scope.value}): {refusals.get((scope, part), 'the kernel disagrees')}"
+        for scope, part in begun
+        if now[scope].get(part, unpinned[part]) != before[scope].get(part, unpinned[part])
+    ]

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WSGI application, assembled."""
+
+from typing import Any
+
+import oslo_messaging
+import pecan
+from oslo_config import cfg
+from oslo_middleware import http_proxy_to_wsgi, request_id, sizelimit
+
+from kongming.api import auth, errors, hooks
+from kongming.api.root import RootController
+from kongming.conductor.rpcapi import ConductorAPI
+
+
+def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
+    """Return the application; ``connection`` leads to the conductors.
+
+    A request passes, in this order: the proxy's word on scheme and host; the request id,
+    which everything below logs; the form of errors, around all that may refuse; the size
+    limit, before anything reads; the token; the controllers.
+    """
+    application: Any = pecan.make_app(
+        RootController(),
+        hooks=[errors.ErrorHook(), hooks.RequestHook(ConductorAPI(connection))],
+        # host names end in .example.org, which is no content type
+        guess_content_type_from_ext=False,
+        force_canonical=False,
+        wrap_app=None,
+    )
+    if conf.api.auth_strategy == "keystone":
+        application = auth.Authenticated(application, conf)
+    else:
+        application = auth.EverybodyIsAdmin(application)
+    application = sizelimit.RequestBodySizeLimiter(application, conf)
+    application = errors.ErrorForm(application)
+    application = request_id.RequestId(application)
+    return http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)

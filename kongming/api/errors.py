@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error in one form, wherever in the stack it arises."""
+
+import json
+from typing import Any
+
+import webob
+from oslo_log import log as logging
+from pecan import hooks
+from webob import exc
+
+from kongming import exception
+
+LOG = logging.getLogger(__name__)
+
+_CODES = {
+    400: "resource_pin.bad_request",
+    401: "resource_pin.unauthorized",
+    403: "resource_pin.forbidden",
+    404: "resource_pin.not_found",
+    405: "resource_pin.method_not_allowed",
+    406: "resource_pin.not_acceptable",
+    413: "resource_pin.body_too_large",
+    415: "resource_pin.unsupported_media_type",
+    503: "resource_pin.unavailable",
+}
+
+
+def document(status: int, errors: list[tuple[str, str]], request_id: str) -> dict[str, Any]:
+    """Return the body for an HTTP status and its errors (stable code, sentence)."""
+    title = webob.util.status_reasons.get(status, "Error")
+    return {
+        "message": "; ".join(detail for _, detail in errors),
+        "errors": [
+            {
+                "status": status,
+                "code": code,
+                "title": title,
+                "detail": detail,
+                "request_id": request_id,
+            }
+            for code, detail in errors
+        ],
+    }
+
+
+def response(status: int, errors: list[tuple[str, str]], request_id: str) -> webob.Response:
+    """Return the error as a response."""
+    body = document(status, errors, request_id)
+    return webob.Response(
+        status=status, json_body=body, content_type="application/json", charset="utf-8"
+    )
+
+
+class ErrorHook(hooks.PecanHook):
+    """Turns what controllers raise into answers; never shows a trace."""
+
+    def on_error(self, state: Any, error: Exception) -> webob.Response:
+        """Return the answer for an exception."""
+        request_id = state.request.environ.get("openstack.request_id", "")
+        if isinstance(error, exception.KongMingError) and error.status < 500:
+            return response(error.status, error.errors, request_id)
+        if isinstance(error, exception.ControlPlaneUnavailable):
+            LOG.error("%s: %s", request_id, error.message)
+            return response(error.status, error.errors, request_id)
+        if isinstance(error, exc.HTTPException):
+            detail = error.detail or error.explanation or error.title
+            code = _CODES.get(error.status_int, "resource_pin.error")
+            answer = response(error.status_int, [(code, detail)], request_id)
+            if "Allow" in error.headers:
+                answer.headers["Allow"] = error.headers["Allow"]
+            return answer
+        LOG.error("%s: the request failed", request_id, exc_info=error)
+        unexpected = exception.KongMingError()
+        return response(unexpected.status, unexpected.errors, request_id)
+
+
+class ErrorForm:
+    """WSGI middleware: gives the errors of the middleware below the form of all others."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    @webob.dec.wsgify
+    def __call__(self, request: webob.Request) -> webob.Response:
+        """Answer a request."""
+        answer = request.get_response(self._application)
+        request_id = request.environ.get("openstack.request_id", "")
+        answer.headers["OpenStack-Request-Id"] = request_id
+        if answer.status_int >= 400 and answer.content_type != "application/json":
+            code = _CODES.get(answer.status_int, "resource_pin.error")
+            detail = f"{answer.status_int} {webob.util.status_reasons[answer.status_int]}"
+            body = document(answer.status_int, [(code, detail)], request_id)
+            answer.content_type = "application/json"
+            answer.charset = "utf-8"
+            answer.body = json.dumps(body).encode()
+        return answer

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every request is given before its controller sees it."""
+
+from typing import Any
+
+from pecan import hooks
+
+from kongming.api import microversion
+from kongming.conductor.rpcapi import ConductorAPI
+from kongming.context import RequestContext
+
+
+class RequestHook(hooks.PecanHook):
+    """Sets ``request.context`` (who asks), ``.version`` and ``.conductor``."""
+
+    def __init__(self, conductor: ConductorAPI) -> None:
+        self._conductor = conductor
+
+    def on_route(self, state: Any) -> None:
+        """Prepare a request; refuses versions that do not exist."""
+        request = state.request
+        request.context = RequestContext.from_environ(request.environ, overwrite=False)
+        request.conductor = self._conductor
+        request.version = microversion.negotiate(request.headers)
+
+    def after(self, state: Any) -> None:
+        """Say which version answered; leave an empty answer empty."""
+        if state.response.status_int == 204:
+            state.response.body = b""
+            del state.response.content_type
+        version = getattr(state.request, "version", None)
+        if version is not None:
+            name = microversion.HEADER
+            state.response.headers[name] = f"{microversion.SERVICE_TYPE} {version}"
+            state.response.headers["Vary"] = name

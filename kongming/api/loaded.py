@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The row that a request is about, loaded and authorised."""
+
+import uuid as uuidlib
+
+from webob import exc
+
+from kongming import exception, objects, policy
+from kongming.context import RequestContext
+from kongming.db import engine, instances, pins
+from kongming.policies import instances as instance_rules
+from kongming.policies import pins as pin_rules
+
+
+def load_pin(context: RequestContext, rule: str, instance_uuid: str | None) -> objects.Pin:
+    """Return the pin of an instance, if the caller may do ``rule`` to it.
+
+    Without an instance, as when the path of a PUT ends early, the method is not allowed.
+
+    :raises PinNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    if instance_uuid is None:
+        raise exc.HTTPMethodNotAllowed("the path must name the instance")
+    missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
+    with engine.reader() as session:
+        row = pins.get(session, canonical(instance_uuid, missing))
+        if row is None:
+            raise missing
+        pin: objects.Pin = objects.Pin.from_row(row)
+    policy.authorize_owned(context, rule, pin_rules.GET, pin, hidden=missing)
+    return pin
+
+
+def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Instance:
+    """Return an instance, if the caller may do ``rule`` to it.
+
+    :raises InstanceNotFound: no host reports it, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    missing = exception.InstanceNotFound(instance_uuid=uuid[:64])
+    with engine.reader() as session:
+        row = instances.get(session, canonical(uuid, missing))
+        if row is None:
+            raise missing
+        instance: objects.Instance = objects.Instance.from_row(row)
+    policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
+    return instance
+
+
+def canonical(text: str, otherwise: Exception) -> str:
+    """Return a UUID in its one form, lower case with dashes.
+
+    :raises Exception: ``otherwise``, if it is not written that way (in either case)
+    """
+    try:
+        uuid = str(uuidlib.UUID(text))
+    except ValueError:
+        raise otherwise from None
+    if uuid != text.lower():
+        raise otherwise
+    return uuid

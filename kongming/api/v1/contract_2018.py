@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of 2018, unchanged for the clients in the field: a thin view over pins.
+
+``/v1/instance_cpu_mappings`` at every version; hosts and instances in their old shape at
+version 1.0. A mapping is one CPU set for every vCPU of an instance.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pecan
+from pecan import rest
+from wsme import types as wtypes
+
+from kongming import exception, objects, policy
+from kongming.api import body, links
+from kongming.api.loaded import canonical, load_instance, load_pin
+from kongming.api.microversion import serves
+from kongming.db import engine, hosts, instances, models, paging, pins
+from kongming.objects.instance import STATES
+from kongming.objects.pin import APPLIED, FAILED
+from kongming.policies import hosts as host_rules
+from kongming.policies import instances as instance_rules
+from kongming.policies import pins as rules
+from kongming.topology import cpuset
+from kongming.topology.host import Host
+from kongming.topology.placement import Placement
+from kongming.topology.wish import Wish
+
+#: How 2018 wrote the states of `objects.instance.STATES`.
+_STATUS = dict(
+    zip(
+        STATES,
+        (
+            "No State",
+            "Running",
+            "Blocked",
+            "Paused",
+            "Shutdown",
+            "Shutoff",
+            "Crashed",
+            "Suspended",
+        ),
+        strict=True,
+    )
+)
+
+
+class ChangedMapping(wtypes.Base):
+    """Body of a PUT or PATCH."""
+
+    cpu_mappings = wtypes.wsattr(wtypes.text, mandatory=True)
+
+    def cpus(self) -> int:
+        """Return the CPU set as a bitmask.
+
+        :raises BadRequest: it is none
+        """
+        try:
+            return cpuset.parse(self.cpu_mappings)
+        except cpuset.CpuSetError as error:
+            raise exception.BadRequest.field("cpu_mappings", str(error)) from error
+
+
+class TextOrBoolean(wtypes.UserType):
+    """true, false, and the strings that the old client sends for them."""
+
+    basetype = str
+    name = "boolean"
+    _VALUES = {True: True, False: False, "True": True, "False": False}
+
+    def read(self, value: Any, path: str) -> bool:
+        """Return the boolean.
+
+        :raises BadRequest: it is neither
+        """
+        if not isinstance(value, bool | str) or value not in self._VALUES:
+            raise exception.BadRequest.field(path, "must be true or false")
+        return self._VALUES[value]
+
+
+class NewMapping(ChangedMapping):
+    """Body of a POST."""
+
+    instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    wait_until_active = TextOrBoolean()
+    project_id = wtypes.text
+    user_id = wtypes.text
+
+
+class MappingsController(rest.RestController):
+    """``/v1/instance_cpu_mappings``"""
+
+    @pecan.expose("json")
+    def get_all(self) -> dict[str, Any]:
+        """List the mappings that the caller may see, all at once as in 2018."""
+        context = pecan.request.context
+        where = models.Pin.deleted.is_(False)
+        if not policy.allows(context, rules.ALL_PROJECTS):
+            where &= models.Pin.project_id == context.project_id
+        with engine.reader() as session:
+            rows = paging.everything(session, models.Pin.instance_uuid, where)
+            return {"mappings": [_mapping(objects.Pin.from_row(row)) for row in rows]}
+
+    @pecan.expose("json")
+    def get_one(self, instance_uuid: str) -> Any:
+        """Show a mapping."""
+        return _mapping(load_pin(pecan.request.context, rules.GET, instance_uuid))
+
+    @pecan.expose("json")
+    def post(self) -> Any:
+        """Map every vCPU of an instance, that may be yet to come, to a CPU set."""
+        request = pecan.request
+        asked = body.read(request, NewMapping)
+        not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
+        uuid = canonical(asked.instance_uuid, otherwise=not_one)
+        wish = Wish(every_vcpu=asked.cpus())
+        wait = asked.wait_until_active is True
+        owner = {"project_id": request.context.project_id, "user_id": request.context.user_id}
+        for name in owner:
+            given = getattr(asked, name)
+            if given is not wtypes.Unset:
+                if not policy.allows(request.context, rules.CREATE_FOR_OTHERS):
+                    raise exception.BadRequest.field(name, "only admins may set it")
+                owner[name] = given
+        try:
+            load_instance(request.context, rules.CREATE, uuid)
+        except exception.InstanceNotFound:
+            with engine.reader() as session:
+                known = instances.get(session, uuid) is not None
+            if known or not wait:
+                raise
+        pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
+        stored = request.conductor.create_pin(request.context, pin, wait=wait)
+        pecan.response.status = 201
+        location = links.to(request, "instance_cpu_mappings", uuid)[0].href
+        pecan.response.location = location
+        return _mapping(stored)
+
+    @pecan.expose("json")
+    def put(self, instance_uuid: str | None = None) -> Any:
+        """Replace the CPU set; what else the pin wishes stays."""
+        request = pecan.request
+        pin = load_pin(request.context, rules.UPDATE, instance_uuid)
+        cpus = body.read(request, ChangedMapping).cpus()
+        wish = dataclasses.replace(pin.wish, vcpus={}, every_vcpu=cpus)
+        return _mapping(
+            request.conductor.update_pin(request.context, pin.instance_uuid, wish, None)
+        )
+
+    patch = put
+
+    @pecan.expose("json")
+    def delete(self, instance_uuid: str | None = None) -> None:
+        """Delete a mapping."""
+        request = pecan.request
+        pin = load_pin(request.context, rules.DELETE, instance_uuid)
+        request.conductor.delete_pin(request.context, pin.instance_uuid)
+        pecan.response.status = 204
+
+
+@serves("1.0", "1.0")
+class HostsController(rest.RestController):
+    """``/v1/hosts`` in its old shape."""
+
+    @pecan.expose("json")
+    def get_all(self) -> dict[str, Any]:
+        """List the hosts, all at once as in 2018."""
+        policy.authorize(pecan.request.context, host_rules.GET)
+        with engine.reader() as session:
+            rows = paging.everything(session, models.Host.name)
+            residents = instances.by_hosts(session, [row.name for row in rows])
+            return {"hosts": [_host(row, residents[row.name]) for row in rows]}
+
+    @pecan.expose("json")
+    def get_one(self, host_name: str) -> Any:
+        """Show a host."""
+        policy.authorize(pecan.request.context, host_rules.GET)
+        with engine.reader() as session:
+            row = hosts.get(session, host_name) if host_name.isprintable() else None
+            if row is None:
+                raise exception.HostNotFound(host=host_name[:64])
+            return _host(row, instances.on_host(session, host_name))
+
+
+@serves("1.0", "1.0")
+class InstancesController(rest.RestController):
+    """``/v1/instances`` in its old shape."""
+
+    @pecan.expose("json")
+    def get_all(self) -> dict[str, Any]:
+        """List the instances that the caller may see, all at once as in 2018."""
+        context = pecan.request.context
+        where = None
+        if not policy.allows(context, instance_rules.ALL_PROJECTS):
+            where = models.Instance.project_id == context.project_id
+        with engine.reader() as session:
+            rows = paging.everything(session, models.Instance.uuid, where)
+            topologies = hosts.topologies(session, {row.host for row in rows})
+            pinned = pins.placed(session, [row.uuid for row in rows])
+            return {
+                "instances": [
+                    _instance(row, topologies[row.host], row.uuid in pinned) for row in rows
+                ]
+            }
+
+    @pecan.expose("json")
+    def get_one(self, uuid: str) -> Any:
+        """Show an instance."""
+        instance = load_instance(pecan.request.context, instance_rules.GET, uuid)
+        with engine.reader() as session:
+            topology = hosts.topologies(session, {instance.host})[instance.host]
+            pinned = pins.placed(session, [instance.uuid])
+            return _instance(instance, topology, instance.uuid in pinned)
+
+
+def _mapping(pin: objects.Pin) -> dict[str, Any]:
+    status = {APPLIED: "succeed", FAILED: "failed"}.get(pin.status, "pending")
+    cpus = pin.wish.every_vcpu or 0
+    for mask in pin.wish.vcpus.values():
+        cpus |= mask
+    return {
+        "instance_uuid": pin.instance_uuid,
+        "project_id": pin.project_id,
+        "user_id": pin.user_id,
+        "cpu_mappings": cpuset.to_text(cpus),
+        "host": pin.host,
+        "status": status,
+        "links": _links("instance_cpu_mappings", pin.instance_uuid),
+        "created_at": links.instant(pin.created_at),
+        "updated_at": links.instant(pin.updated_at),
+    }
+
+
+def _host(row: models.Host, residents: Sequence[models.Instance]) -> dict[str, Any]:
+    return {
+        "host_name": row.name,
+        "cpu_topology": {
+            f"NUMA_{node.id}": list(cpuset.members(node.cpus)) for node in row.topology.nodes
+        },
+        "instances": [
+            {
+                "uuid": instance.uuid,
+                "status": _STATUS[instance.state],
+                "cpu_mappings": _booleans(
+                    (instance.observed or Placement()).vcpu_cpus, row.topology
+                ),
+            }
+            for instance in residents
+        ],
+        "links": _links("hosts", row.name),
+    }
+
+
+def _instance(instance: Any, topology: Host, pinned: bool) -> dict[str, Any]:
+    observed = instance.observed or Placement()
+    return {
+        "uuid": instance.uuid,
+        "status": _STATUS[instance.state],
+        "host": instance.host,
+        "cpu_mappings": {
+            str(number): _booleans(mask, topology)
+            for number, mask in sorted(observed.vcpus.items())
+        },
+        "mapped_by_kongming": pinned,
+        "links": _links("instances", instance.uuid),
+    }
+
+
+def _booleans(mask: int, topology: Host) -> list[bool]:
+    count = (topology.online | topology.offline).bit_length()
+    return [bool(mask >> pcpu & 1) for pcpu in range(count)]
+
+
+def _links(collection: str, key: str) -> list[dict[str, str]]:
+    return [
+        {"href": link.href, "rel": link.rel} for link in links.to(pecan.request, collection, key)
+    ]

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/instances``: the instances and where their threads and memory really are."""
+
+from typing import Any
+
+import pecan
+from pecan import rest
+from wsme import types as wtypes
+from wsme.rest import json as wsme_json
+
+from kongming import objects, policy
+from kongming.api import links, query
+from kongming.api.loaded import load_instance
+from kongming.api.microversion import serves
+from kongming.api.v1 import pins
+from kongming.db import engine, models
+from kongming.policies import instances as rules
+
+FILTERS = ("host", "name", "project_id", "state", "user_id")
+SORT_KEYS = ("host", "name", "state", "uuid")
+
+
+class Instance(wtypes.Base):
+    """An instance as it is shown; ``observed`` is null without threads."""
+
+    uuid = wtypes.text
+    name = wtypes.text
+    host = wtypes.text
+    project_id = wtypes.text
+    user_id = wtypes.text
+    state = wtypes.text
+    vcpus = int
+    memory_mib = int
+    iothreads = wtypes.ArrayType(int)
+    observed = pins.Placement
+    updated_at = wtypes.text
+    links = wtypes.ArrayType(links.Link)
+
+
+@serves("1.1")
+class InstancesController(rest.RestController):
+    """``/v1/instances``"""
+
+    @pecan.expose("json")
+    def get_all(self, **parameters: Any) -> dict[str, Any]:
+        """List the instances that the caller may see."""
+        request = pecan.request
+        page = query.page(parameters, FILTERS, SORT_KEYS)
+        where = None
+        if not policy.allows(request.context, rules.ALL_PROJECTS):
+            where = models.Instance.project_id == request.context.project_id
+        with engine.reader() as session:
+            rows, more = query.fetch(session, models.Instance.uuid, page, where)
+            found = [objects.Instance.from_row(row) for row in rows]
+        answer: dict[str, Any] = {"instances": [show(instance) for instance in found]}
+        if more:
+            answer["next"] = query.next_link(request, page, found[-1].uuid)
+        return answer
+
+    @pecan.expose("json")
+    def get_one(self, uuid: str) -> Any:
+        """Show an instance."""
+        return show(load_instance(pecan.request.context, rules.GET, uuid))
+
+
+def show(instance: objects.Instance) -> Any:
+    """Return an instance as JSON's types."""
+    return wsme_json.tojson(
+        Instance,
+        Instance(
+            uuid=instance.uuid,
+            name=instance.name,
+            host=instance.host,
+            project_id=instance.project_id,
+            user_id=instance.user_id,
+            state=instance.state,
+            vcpus=instance.vcpus,
+            memory_mib=instance.memory_mib,
+            iothreads=instance.iothreads,
+            observed=pins.placement(instance.observed),
+            updated_at=links.instant(instance.updated_at),
+            links=links.to(pecan.request, "instances", instance.uuid),
+        ),
+    )

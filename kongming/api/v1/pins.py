@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/pins``: the wishes, one per instance, and their history."""
+
+from typing import Any
+
+import pecan
+from pecan import rest
+from wsme import types as wtypes
+from wsme.rest import json as wsme_json
+
+from kongming import exception, objects, policy
+from kongming.api import body, links, query
+from kongming.api.loaded import canonical, load_instance, load_pin
+from kongming.db import engine, models, pin_events
+from kongming.policies import pins as rules
+from kongming.topology.wish import CPU_POLICIES, Wish, WishError
+
+FILTERS = ("host", "project_id", "status", "user_id")
+SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
+
+
+class Memory(wtypes.Base):
+    """NUMA nodes that hold the memory of an instance."""
+
+    nodes = wtypes.wsattr(wtypes.text, mandatory=True)
+
+
+class Placement(wtypes.Base):
+    """Where the parts of an instance are; parts that are not controlled are absent."""
+
+    vcpus = wtypes.DictType(wtypes.text, wtypes.text)
+    emulator = wtypes.text
+    iothreads = wtypes.DictType(wtypes.text, wtypes.text)
+    memory = Memory
+
+
+class WishBody(wtypes.Base):
+    """What a caller may ask for."""
+
+    cpu_policy = wtypes.Enum(str, *CPU_POLICIES)
+    vcpus = wtypes.DictType(wtypes.text, wtypes.text)
+    emulator = wtypes.text
+    iothreads = wtypes.DictType(wtypes.text, wtypes.text)
+    memory = Memory
+
+    def wish(self) -> Wish:
+        """Return the wish.
+
+        :raises BadRequest: naming the field that is malformed
+        """
+        data = wsme_json.tojson(type(self), self)
+        try:
+            return Wish.from_dict(data)
+        except WishError as error:
+            raise exception.BadRequest.field(error.field, error.reason) from error
+
+
+class NewPin(WishBody):
+    """Body of a POST."""
+
+    instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+
+
+class ChangedPin(WishBody):
+    """Body of a PUT: replaces the whole wish."""
+
+    generation = int
+
+
+class Pin(WishBody):
+    """A pin as it is shown."""
+
+    instance_uuid = wtypes.text
+    project_id = wtypes.text
+    user_id = wtypes.text
+    host = wtypes.text
+    generation = int
+    status = wtypes.text
+    reason = wtypes.text
+    placement = Placement
+    created_at = wtypes.text
+    updated_at = wtypes.text
+    links = wtypes.ArrayType(links.Link)
+
+
+class HistoryController(rest.RestController):
+    """``/v1/pins/{instance_uuid}/history``"""
+
+    @pecan.expose("json")
+    def get_all(self, instance_uuid: str) -> dict[str, Any]:
+        """Return the life of a pin, oldest event first; it outlives the pin."""
+        missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
+        with engine.reader() as session:
+            events = [
+                objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, instance_uuid)
+            ]
+        if not events:
+            raise missing
+        policy.authorize_owned(
+            pecan.request.context, rules.GET, rules.GET, events[-1], hidden=missing
+        )
+        return {"history": [_event(event) for event in events]}
+
+
+class PinsController(rest.RestController):
+    """``/v1/pins``"""
+
+    history = HistoryController()
+
+    @pecan.expose("json")
+    def get_all(self, **parameters: Any) -> dict[str, Any]:
+        """List the pins that the caller may see."""
+        request = pecan.request
+        page = query.page(parameters, FILTERS, SORT_KEYS)
+        where = models.Pin.deleted.is_(False)
+        if not policy.allows(request.context, rules.ALL_PROJECTS):
+            where &= models.Pin.project_id == request.context.project_id
+        with engine.reader() as session:
+            rows, more = query.fetch(session, models.Pin.instance_uuid, page, where)
+            pins = [objects.Pin.from_row(row) for row in rows]
+        answer: dict[str, Any] = {"pins": [show(pin) for pin in pins]}
+        if more:
+            answer["next"] = query.next_link(request, page, pins[-1].instance_uuid)
+        return answer
+
+    @pecan.expose("json")
+    def get_one(self, instance_uuid: str) -> Any:
+        """Show a pin."""
+        return show(load_pin(pecan.request.context, rules.GET, instance_uuid))
+
+    @pecan.expose("json")
+    def post(self) -> Any:
+        """Pin an instance."""
+        request = pecan.request
+        asked = body.read(request, NewPin)
+        wish = asked.wish()
+        not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
+        uuid = canonical(asked.instance_uuid, otherwise=not_one)
+        instance = load_instance(request.context, rules.CREATE, uuid)
+        pin = objects.Pin(
+            instance_uuid=uuid,
+            project_id=instance.project_id or request.context.project_id,
+            user_id=instance.user_id or request.context.user_id,
+            wish=wish,
+        )
+        stored = request.conductor.create_pin(request.context, pin, wait=False)
+        pecan.response.status = 201
+        pecan.response.location = links.to(request, "pins", uuid)[0].href
+        return show(stored)
+
+    @pecan.expose("json")
+    def put(self, instance_uuid: str | None = None) -> Any:
+        """Replace the wish of a pin."""
+        request = pecan.request
+        pin = load_pin(request.context, rules.UPDATE, instance_uuid)
+        asked = body.read(request, ChangedPin)
+        generation = None if asked.generation is wtypes.Unset else asked.generation
+        return show(
+            request.conductor.update_pin(
+                request.context, pin.instance_uuid, asked.wish(), generation
+            )
+        )
+
+    @pecan.expose("json")
+    def delete(self, instance_uuid: str | None = None) -> None:
+        """Delete a pin and give its instance back the CPUs it may use without."""
+        request = pecan.request
+        pin = load_pin(request.context, rules.DELETE, instance_uuid)
+        request.conductor.delete_pin(request.context, pin.instance_uuid)
+        pecan.response.status = 204
+
+
+def show(pin: objects.Pin) -> Any:
+    """Return a pin as JSON's types."""
+    return wsme_json.tojson(
+        Pin,
+        Pin(
+            instance_uuid=pin.instance_uuid,
+            project_id=pin.project_id,
+            user_id=pin.user_id,
+            host=pin.host,
+            generation=pin.generation,
+            status=pin.status,
+            reason=pin.reason,
+            placement=placement(pin.placement),
+            created_at=links.instant(pin.created_at),
+            updated_at=links.instant(pin.updated_at),
+            links=links.to(pecan.request, "pins", pin.instance_uuid),
+            **_wish(pin.wish),
+        ),
+    )
+
+
+def placement(placed: Any) -> Placement | None:
+    """Return a topology.placement.Placement (or None) as it is shown."""
+    return None if placed is None else Placement(**_memory(placed.to_dict()))
+
+
+def _wish(wish: Wish) -> dict[str, Any]:
+    return _memory(wish.to_dict())
+
+
+def _memory(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"memory": Memory(**data["memory"])} if "memory" in data else data
+
+
+def _event(event: objects.PinEvent) -> dict[str, Any]:
+    return {
+        "at": links.instant(event.at),
+        "event": event.event,
+        "generation": event.generation,
+        "host": event.host,
+        "reason": event.reason,
+        "user_id": event.user_id,
+        "request_id": event.request_id,
+        "wish": None if event.wish is None else event.wish.to_dict(),
+    }

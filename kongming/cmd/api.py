@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kongming-api: the REST API on its own HTTP server."""
+
+import sys
+
+from kongming import service
+from kongming.api import server
+
+
+def main() -> int:
+    """Run until SIGTERM."""
+    conf = service.prepare("kongming-api")
+    try:
+        listening = server.listen(conf)
+    except (server.ConfigurationError, OSError) as error:
+        sys.exit(f"kongming-api: {error}")
+    return service.serve(conf, lambda: server.Server(conf, listening), conf.api.api_workers)

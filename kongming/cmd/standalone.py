@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kongming-standalone: API, conductor and agents in one process, for trials."""
+
+import argparse
+import pathlib
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+
+from oslo_config import cfg
+
+from kongming import service
+from kongming.agent.manager import AgentManager
+from kongming.api import server
+from kongming.conductor.manager import ConductorManager
+from kongming.db import migrations
+from kongming.hypervisor import fleet, simulated
+from kongming.hypervisor.driver import Driver, HypervisorError
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    arguments = _arguments()
+    conf = configure(arguments.state_dir, arguments.port, arguments.debug)
+    try:
+        agents = drivers(conf, arguments.fleet, arguments.libvirt_uri)
+        parts = Parts(conf, agents)
+    except (fleet.FleetError, HypervisorError, server.ConfigurationError, OSError) as error:
+        sys.exit(f"kongming-standalone: {error}")
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
+    parts.start()
+    print(f"KongMing answers on {parts.url}", flush=True)
+    ending.wait()
+    parts.stop()
+    return 0
+
+
+def configure(state_dir: str, port: int, debug: bool = False) -> cfg.ConfigOpts:
+    """Return the configuration of an embedded KongMing that keeps its state in a directory.
+
+    Options of any ``*.conf`` in that directory are honoured, but for the few that make it
+    embedded.
+    """
+    pathlib.Path(state_dir).mkdir(parents=True, exist_ok=True)
+    arguments = ["--config-dir", state_dir, *(["--debug"] if debug else [])]
+    conf = service.prepare("kongming-standalone", arguments)
+    conf.set_override("connection", f"sqlite:///{state_dir}/kongming.db", "database")
+    conf.set_override("transport_url", "fake://")
+    conf.set_override("auth_strategy", "noauth", "api")
+    conf.set_override("host_ip", "127.0.0.1", "api")
+    conf.set_override("port", port, "api")
+    conf.set_override("state_dir", state_dir, "agent")
+    return conf
+
+
+def drivers(
+    conf: cfg.ConfigOpts, fleet_file: str | None, libvirt_uri: str | None
+) -> dict[str, Driver]:
+    """Return the driver of each host: those of a simulated fleet, or this machine's libvirt.
+
+    :raises FleetError: the fleet file is unusable
+    :raises HypervisorError: libvirt does not answer
+    """
+    if libvirt_uri is not None:
+        from kongming.hypervisor.libvirt import LibvirtDriver
+
+        return {conf.host: LibvirtDriver(libvirt_uri, conf.host)}
+    world = simulated.Fleet(fleet.load(fleet_file))
+    return {name: simulated.SimulatedDriver(world, name) for name in world.host_names}
+
+
+class Parts:
+    """All parts of an embedded KongMing."""
+
+    def __init__(self, conf: cfg.ConfigOpts, agents: Mapping[str, Driver]) -> None:
+        migrations.upgrade()
+        api = server.Server(conf, server.listen(conf))
+        self.url = api.url
+        self._parts: list[service.Running] = [
+            ConductorManager(conf),
+            *(AgentManager(conf, host, driver) for host, driver in agents.items()),
+            api,
+        ]
+
+    def start(self) -> None:
+        """Start each part, the API last."""
+        for part in self._parts:
+            part.start()
+
+    def stop(self) -> None:
+        """Stop each part, the API first."""
+        for part in reversed(self._parts):
+            part.stop()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="All parts of KongMing in one process, on SQLite, without authentication."
+    )
+    hosts = parser.add_mutually_exclusive_group()
+    hosts.add_argument("--fleet", metavar="FILE", help="YAML file describing simulated hosts")
+    hosts.add_argument(
+        "--libvirt-uri", metavar="URI", help="pin the real domains of this machine's libvirt"
+    )
+    parser.add_argument("--port", type=int, default=9517, help="port on 127.0.0.1 (%(default)s)")
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        default="/tmp/kongming",
+        help="directory for database and placements, made if missing (%(default)s)",
+    )
+    parser.add_argument("--debug", action="store_true", help="log everything")
+    return parser.parse_args()

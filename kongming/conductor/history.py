@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of a pin's history, as rows to be added with the transaction they tell of."""
+
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_utils import timeutils
+
+from kongming.context import RequestContext
+from kongming.db import models
+
+LOG = logging.getLogger(__name__)
+
+
+def line(context: RequestContext, pin: models.Pin, event: str) -> dict[str, Any]:
+    """Return the row that says what just happened to a pin, and log it."""
+    LOG.info(
+        "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s",
+        pin.instance_uuid,
+        event,
+        pin.generation,
+        pin.status,
+        pin.host,
+        pin.reason,
+    )
+    return {
+        "instance_uuid": pin.instance_uuid,
+        "project_id": pin.project_id,
+        "at": timeutils.utcnow(),
+        "event": event,
+        "generation": pin.generation,
+        "host": pin.host,
+        "reason": pin.reason,
+        "user_id": context.user_id,
+        "request_id": context.request_id,
+        "wish": pin.wish if event in ("created", "changed") else None,
+    }

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report means for the pins of its host: waiting, pending, applied, drifted, failed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_utils import timeutils
+from sqlalchemy import orm
+
+from kongming import exception, objects
+from kongming.conductor import history
+from kongming.conductor.claims import Ledger
+from kongming.context import RequestContext
+from kongming.db import bulk, hosts, models, pin_events, pins
+from kongming.db import claims as db_claims
+from kongming.objects.instance import ACTIVE_STATES
+from kongming.objects.pin import FAILED, PENDING, WAITING
+from kongming.objects.report import RELEASED
+from kongming.topology.placement import Placement
+
+
+class Lifecycle:
+    """The pins that one report touches, between lock and commit of its transaction."""
+
+    def __init__(
+        self,
+        context: RequestContext,
+        session: orm.Session,
+        host: models.Host,
+        instances: Mapping[str, models.Instance],
+    ) -> None:
+        self._context = context
+        self._session = session
+        self._host = host
+        self._instances = instances
+        rows = pins.lock_on_host(session, host.name, list(instances))
+        self._pins = {row.instance_uuid: row for row in rows}
+        self._ledger = Ledger(session, host.name, rows)
+        self._events: list[dict[str, Any]] = []
+        self._removed: set[str] = set()
+        self._moved: dict[str, str] = {}
+        self.placements_changed = False
+
+    def left(self, uuid: str) -> None:
+        """An instance is no longer on the host."""
+        pin = self._pins.get(uuid)
+        if pin is None or pin.host != self._host.name:
+            return
+        self._ledger.forget(uuid)
+        pin.host = pin.placement = pin.in_force = None
+        if pin.deleted:
+            self._removed.add(uuid)
+        else:
+            self._change(pin, WAITING, f"the instance left host {self._host.name}")
+
+    def seen(self, uuid: str, resized: bool) -> None:
+        """An instance is on the host."""
+        pin, instance = self._pins.get(uuid), self._instances[uuid]
+        if pin is None:
+            return
+        if pin.host != self._host.name:
+            if pin.host is not None:
+                self._moved[uuid] = pin.host
+            pin.host, pin.placement = self._host.name, None
+            self.placements_changed = True
+        if pin.deleted:
+            return
+        if pin.placement is None or resized:
+            self._place(pin, instance)
+        if pin.placement is None:
+            return
+        if instance.state not in ACTIVE_STATES:
+            self._change(pin, WAITING, f"the instance is {instance.state}")
+        elif pin.status == WAITING:
+            self._change(pin, PENDING, None)
+
+    def concluded(self, outcome: objects.Outcome) -> None:
+        """The agent carried out a pin, or could not."""
+        pin = self._pins.get(outcome.instance_uuid)
+        if pin is None or pin.host != self._host.name:
+            return
+        if outcome.generation != pin.generation:
+            # word of an older wish: nothing to conclude for this one
+            return
+        if pin.deleted:
+            if outcome.result == RELEASED:
+                self._ledger.forget(pin.instance_uuid)
+                self._removed.add(pin.instance_uuid)
+                self._events.append(history.line(self._context, pin, "released"))
+            return
+        if pin.placement is None:
+            return
+        pin.in_force = outcome.in_force
+        self._ledger.settle(pin)
+        self._change(pin, outcome.result, outcome.reason)
+
+    def save(self) -> bool:
+        """Write everything; return whether placements or claims on the host changed."""
+        elsewhere = set(self._moved)
+        if elsewhere:
+            db_claims.drop_elsewhere(self._session, self._host.name, elsewhere)
+            hosts.raise_generation(self._session, set(self._moved.values()))
+        bulk.save(self._session, models.Pin.instance_uuid, self._pins.values(), self._removed)
+        pin_events.add(self._session, self._events)
+        return self._ledger.save() or self.placements_changed
+
+    def _place(self, pin: models.Pin, instance: models.Instance) -> None:
+        if pin.project_id and instance.project_id and pin.project_id != instance.project_id:
+            self._change(pin, FAILED, "the instance belongs to another project than the pin")
+            return
+        try:
+            placement = self._ledger.place(pin.wish, instance, self._host.topology)
+        except exception.KongMingError as error:
+            self._change(pin, FAILED, error.message)
+            return
+        pin.project_id = instance.project_id or pin.project_id
+        pin.user_id = instance.user_id or pin.user_id
+        pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
+        pin.placement = placement
+        self._ledger.settle(pin)
+        self._change(pin, PENDING, None)
+        self.placements_changed = True
+
+    def _change(self, pin: models.Pin, status: str, reason: str | None) -> None:
+        if (pin.status, pin.reason) == (status, reason):
+            return
+        pin.status, pin.reason, pin.updated_at = status, reason, timeutils.utcnow()
+        self._events.append(history.line(self._context, pin, status))

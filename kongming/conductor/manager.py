@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor: the only writer to the database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from kongming import exception, objects, rpc
+from kongming.agent.rpcapi import AgentAPI
+from kongming.conductor import pins, reports
+from kongming.context import RequestContext
+from kongming.db import engine
+from kongming.db import pins as db_pins
+from kongming.topology.wish import Wish
+
+LOG = logging.getLogger(__name__)
+
+#: Refusals are answers, not failures of the conductor: no trace in its log.
+_answers = oslo_messaging.expected_exceptions(
+    exception.BadRequest,
+    exception.InstanceNotFound,
+    exception.PinNotFound,
+    exception.PinExists,
+    exception.StaleGeneration,
+    exception.CpuAlreadyClaimed,
+)
+
+
+class ConductorManager:
+    """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
+
+    target = oslo_messaging.Target(version="1.0")
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._transport = rpc.transport(conf)
+        self._agents = AgentAPI(self._transport)
+        self._server = rpc.server(self._transport, rpc.CONDUCTOR_TOPIC, conf.host, self)
+
+    def start(self) -> None:
+        """Begin to answer calls."""
+        self._server.start()
+        LOG.info("Conductor is ready")
+
+    def stop(self) -> None:
+        """Finish the calls under way and leave the broker."""
+        self._server.stop()
+        self._server.wait()
+        self._transport.cleanup()
+        engine.dispose()
+
+    @oslo_messaging.expose
+    @_answers
+    def create_pin(self, context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
+        """Store a new pin and set its agent to work."""
+        stored = pins.create(context, pin, wait)
+        self._tell(context, stored.host)
+        return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def update_pin(
+        self,
+        context: RequestContext,
+        instance_uuid: str,
+        wish: Mapping[str, Any],
+        generation: int | None,
+    ) -> objects.Pin:
+        """Replace the wish of a pin and set its agent to work."""
+        stored = pins.update(context, instance_uuid, Wish.from_dict(wish), generation)
+        self._tell(context, stored.host)
+        return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def delete_pin(self, context: RequestContext, instance_uuid: str) -> None:
+        """Delete a pin and set its agent to work."""
+        self._tell(context, pins.delete(context, instance_uuid))
+
+    @oslo_messaging.expose
+    def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
+        """Take in what an agent tells."""
+        answer = reports.take_in(context, report)
+        if answer.placements_changed:
+            self._tell(context, report.host)
+        return {"sequence": answer.sequence, "full_needed": answer.full_needed}
+
+    @oslo_messaging.expose
+    def placements(self, context: RequestContext, host: str) -> list[objects.Pin]:
+        """Tell an agent what to do."""
+        with engine.reader() as session:
+            return [objects.Pin.from_row(row) for row in db_pins.for_agent(session, host)]
+
+    def _tell(self, context: RequestContext, host: str | None) -> None:
+        if host is None:
+            return
+        try:
+            self._agents.placements_changed(context, host)
+        except oslo_messaging.MessagingException:
+            # the pin is stored: the agent fetches it with its next full report
+            LOG.warning("Could not tell the agent of host %s of its new placements", host)

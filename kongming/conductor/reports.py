@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report comes in: facts, observations and outcomes of one host, in one transaction.
+
+The number of SQL statements does not depend on the number of instances or pins.
+"""
+
+import dataclasses
+
+from oslo_log import log as logging
+from oslo_utils import timeutils
+from sqlalchemy import orm
+
+from kongming import objects
+from kongming.conductor.lifecycle import Lifecycle
+from kongming.conductor.retry import retried
+from kongming.context import RequestContext
+from kongming.db import bulk, engine, hosts, instances, models
+from kongming.objects.instance import ACTIVE_STATES
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the agent is told, and whether its placements changed by its own report."""
+
+    sequence: int
+    full_needed: bool = False
+    placements_changed: bool = False
+
+
+@retried
+def take_in(context: RequestContext, report: objects.Report) -> Answer:
+    """Store a report and draw the consequences for the pins of its host."""
+    with engine.writer() as session:
+        host = hosts.lock(session, report.host)
+        if host is None and not report.full:
+            return Answer(report.sequence, full_needed=True)
+        if host is not None and report.sequence <= host.report_sequence:
+            LOG.warning(
+                "Report %s of host %s ignored: report %s was here before",
+                report.sequence,
+                report.host,
+                host.report_sequence,
+            )
+            return Answer(host.report_sequence)
+        if host is None:
+            LOG.info("Host %s reports for the first time", report.host)
+            host = models.Host(name=report.host, topology=report.topology, generation=0)
+            session.add(host)
+        changed = report.topology is not None and report.topology != host.topology
+        with session.no_autoflush:
+            host.report_sequence = report.sequence
+            host.report_interval = report.interval
+            host.reported_at = timeutils.utcnow()
+            if changed:
+                host.topology = report.topology
+            news = _take_instances(session, report)
+            lifecycle = Lifecycle(context, session, host, news.here)
+            for uuid in news.gone:
+                lifecycle.left(uuid)
+            for uuid in news.here:
+                lifecycle.seen(uuid, resized=uuid in news.resized)
+            for outcome in report.outcomes:
+                lifecycle.concluded(outcome)
+            changed = lifecycle.save() or changed
+            host.generation += changed
+        return Answer(report.sequence, placements_changed=lifecycle.placements_changed)
+
+
+@dataclasses.dataclass(frozen=True)
+class _News:
+    """The instances that a report finds on its host, those of a new size, those gone."""
+
+    here: dict[str, models.Instance]
+    resized: set[str]
+    gone: set[str]
+
+
+def _take_instances(session: orm.Session, report: objects.Report) -> _News:
+    reported = {instance.uuid: instance for instance in report.instances}
+    stored = {
+        row.uuid: row
+        for row in instances.touched_by_report(
+            session, report.host, {*reported, *report.gone}, report.full
+        )
+    }
+    ours = {uuid for uuid, row in stored.items() if row.host == report.host}
+    news = _News({}, set(), ours - set(reported) if report.full else ours & set(report.gone))
+    rows = []
+    for uuid, instance in reported.items():
+        row = stored.get(uuid)
+        if row is not None and not _believable(instance, row):
+            continue
+        facts = {name: getattr(instance, name) for name in _FACTS}
+        news.here[uuid] = models.Instance(**facts)
+        if row is None or any(getattr(row, name) != value for name, value in facts.items()):
+            rows.append(facts | {"updated_at": timeutils.utcnow()})
+        if row is not None and (row.vcpus, row.iothreads) != (instance.vcpus, instance.iothreads):
+            news.resized.add(uuid)
+    bulk.replace(session, models.Instance.uuid, news.gone, rows)
+    return news
+
+
+_FACTS = (
+    "uuid",
+    "host",
+    "name",
+    "project_id",
+    "user_id",
+    "vcpus",
+    "memory_mib",
+    "iothreads",
+    "state",
+    "observed",
+)
+
+
+def _believable(instance: objects.Instance, row: models.Instance) -> bool:
+    """Whether a report may replace what is stored, perhaps by another host.
+
+    While an instance migrates two hosts know it; it lives where it runs.
+    """
+    return (
+        instance.host == row.host or instance.state == "running" or row.state not in ACTIVE_STATES
+    )

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of ``[agent]``."""
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "agent"
+OPTS = [
+    cfg.StrOpt(
+        "hypervisor",
+        default="libvirt",
+        help="""
+Driver through which the agent works: ``libvirt`` or ``simulated`` (an entry point of
+``kongming.hypervisor``). ``simulated`` is for trials and tests only.
+""",
+    ),
+    cfg.IntOpt(
+        "update_resources_interval",
+        default=60,
+        min=1,
+        help="""
+Seconds between two full reports of the host, each of which also compares every
+pinned instance with the kernel. A host silent for three intervals is ``down``.
+Lower it to notice tampering and dead hosts sooner, at the price of load.
+""",
+    ),
+    cfg.StrOpt(
+        "state_dir",
+        default="/var/lib/kongming",
+        help="""
+Directory of the file in which the agent keeps the placements that it last received,
+so that instances are pinned while the control plane is away. Change it where that
+path is not on a disk that survives a reboot.
+""",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the options of this group."""
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the group and its options for the sample generator."""
+    return [(GROUP, OPTS)]

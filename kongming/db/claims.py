@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries for claims."""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from kongming.db.models import Claim
+
+
+def on_host(session: orm.Session, host: str) -> dict[int, str]:
+    """Return who holds which pCPU of a host: ``{pCPU: instance uuid}``."""
+    query = sa.select(Claim.pcpu, Claim.instance_uuid).where(Claim.host == host)
+    return {row.pcpu: row.instance_uuid for row in session.execute(query)}
+
+
+def change(
+    session: orm.Session, host: str, dropped: Collection[int], added: dict[int, str]
+) -> None:
+    """Drop claims on pCPUs of a host and add others (``{pCPU: instance uuid}``)."""
+    if dropped:
+        session.execute(
+            sa.delete(Claim).where(Claim.host == host, Claim.pcpu.in_(dropped)),
+            execution_options={"synchronize_session": False},
+        )
+    if added:
+        session.execute(
+            sa.insert(Claim).values(
+                [
+                    {"host": host, "pcpu": pcpu, "instance_uuid": holder}
+                    for pcpu, holder in added.items()
+                ]
+            )
+        )
+
+
+def drop_elsewhere(session: orm.Session, host: str | None, uuids: Collection[str]) -> None:
+    """Drop all claims of some instances except those on ``host``."""
+    query = sa.delete(Claim).where(Claim.instance_uuid.in_(uuids))
+    if host is not None:
+        query = query.where(Claim.host != host)
+    session.execute(query, execution_options={"synchronize_session": False})

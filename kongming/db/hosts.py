@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries for hosts."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from kongming.db.models import Host
+from kongming.topology.host import Host as Topology
+
+
+def get(session: orm.Session, name: str) -> Host | None:
+    """Return a host, or None."""
+    return session.get(Host, name)
+
+
+def lock(session: orm.Session, name: str) -> Host | None:
+    """Return a host (or None) and keep every other transaction from locking it.
+
+    Must be the first statement of its transaction: MySQL and MariaDB freeze what a
+    transaction sees at its first unlocked read.
+    """
+    return session.scalar(sa.select(Host).where(Host.name == name).with_for_update())
+
+
+def raise_generation(session: orm.Session, names: Iterable[str]) -> None:
+    """Note that placements or claims on these hosts changed."""
+    session.execute(
+        sa.update(Host).where(Host.name.in_(names)).values(generation=Host.generation + 1),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def topologies(session: orm.Session, names: Iterable[str]) -> dict[str, Topology]:
+    """Return the topology of each of some hosts."""
+    query = sa.select(Host.name, Host.topology).where(Host.name.in_(names))
+    return {row.name: row.topology for row in session.execute(query)}

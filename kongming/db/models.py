@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables."""
+
+import datetime
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db.sqlalchemy import models, types
+from oslo_utils import timeutils
+from sqlalchemy import orm
+from sqlalchemy.dialects import mysql
+
+from kongming.topology.host import Host as HostTopology
+from kongming.topology.placement import Placement
+from kongming.topology.wish import Wish
+
+
+class Topology(sa.types.TypeDecorator[Any]):
+    """A dataclass of kongming.topology, stored as the JSON of its ``to_dict``."""
+
+    impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+    cache_ok = True
+
+    def __init__(self, stored: Any) -> None:
+        super().__init__()
+        self.stored = stored
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        """Return what the database stores."""
+        return None if value is None else json.dumps(value.to_dict())
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """Return what was stored."""
+        return None if value is None else self.stored.from_dict(json.loads(value))
+
+
+class Base(models.ModelBase, orm.DeclarativeBase):
+    """Parent of all models."""
+
+    __table_args__: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+
+
+def _uuid(**kw: Any) -> orm.MappedColumn[Any]:
+    return orm.mapped_column(sa.String(36), **kw)
+
+
+class Host(Base):
+    """A compute host; ``generation`` rises with its topology, its placements and claims.
+
+    Every transaction that changes a claim or a placement on a host first locks this row.
+    """
+
+    __tablename__ = "hosts"
+
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
+    topology: orm.Mapped[HostTopology] = orm.mapped_column(Topology(HostTopology), nullable=False)
+    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False, default=1)
+    report_sequence: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
+    report_interval: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    reported_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+
+
+class Instance(Base):
+    """An instance as the host that runs it last reported it."""
+
+    __tablename__ = "instances"
+    __table_args__ = (sa.Index("instances_host_idx", "host"), Base.__table_args__)
+
+    uuid: orm.Mapped[str] = _uuid(primary_key=True)
+    host: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    project_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    vcpus: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    memory_mib: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    iothreads: orm.Mapped[list[int]] = orm.mapped_column(types.JsonEncodedList(), nullable=False)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    observed: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
+    updated_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+
+
+class Pin(Base):
+    """A pin; ``deleted`` ones still hold their claims until the host has released them."""
+
+    __tablename__ = "pins"
+    __table_args__ = (
+        sa.Index("pins_host_idx", "host"),
+        sa.Index("pins_project_id_idx", "project_id"),
+        Base.__table_args__,
+    )
+
+    instance_uuid: orm.Mapped[str] = _uuid(primary_key=True)
+    project_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    host: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    wish: orm.Mapped[Wish] = orm.mapped_column(Topology(Wish), nullable=False)
+    placement: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
+    in_force: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
+    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    status: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    deleted: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False, default=False)
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+    updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+
+
+class Claim(Base):
+    """One pCPU that a dedicated pin holds for itself."""
+
+    __tablename__ = "claims"
+    __table_args__ = (sa.Index("claims_instance_uuid_idx", "instance_uuid"), Base.__table_args__)
+
+    host: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
+    pcpu: orm.Mapped[int] = orm.mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    instance_uuid: orm.Mapped[str] = _uuid(nullable=False)
+
+
+class PinEvent(Base):
+    """One line of a pin's history; outlives the pin."""
+
+    __tablename__ = "pin_events"
+    __table_args__ = (
+        sa.Index("pin_events_instance_uuid_idx", "instance_uuid"),
+        Base.__table_args__,
+    )
+
+    id: orm.Mapped[int] = orm.mapped_column(sa.Integer, primary_key=True)
+    instance_uuid: orm.Mapped[str] = _uuid(nullable=False)
+    project_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+    event: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    host: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    request_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
+    wish: orm.Mapped[Wish | None] = orm.mapped_column(Topology(Wish))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries for the history of pins."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from kongming.db.models import PinEvent
+
+
+def add(session: orm.Session, rows: list[dict[str, Any]]) -> None:
+    """Append lines to histories in one statement."""
+    if rows:
+        session.execute(sa.insert(PinEvent).values(rows))
+
+
+def last(session: orm.Session, instance_uuid: str) -> PinEvent | None:
+    """Return the newest line of a pin's history, or None."""
+    return session.scalars(
+        sa.select(PinEvent)
+        .where(PinEvent.instance_uuid == instance_uuid)
+        .order_by(PinEvent.id.desc())
+        .limit(1)
+    ).first()
+
+
+def of_pin(session: orm.Session, instance_uuid: str) -> Sequence[PinEvent]:
+    """Return the history of a pin, oldest first."""
+    return session.scalars(
+        sa.select(PinEvent).where(PinEvent.instance_uuid == instance_uuid).order_by(PinEvent.id)
+    ).all()

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries for pins."""
+
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from kongming.db.models import Pin
+from kongming.objects.pin import APPLIED
+
+
+def get(session: orm.Session, instance_uuid: str) -> Pin | None:
+    """Return the pin of an instance, or None; never a deleted one."""
+    return session.scalar(
+        sa.select(Pin).where(Pin.instance_uuid == instance_uuid, Pin.deleted.is_(False))
+    )
+
+
+def lock(session: orm.Session, instance_uuid: str) -> Pin | None:
+    """Return the pin of an instance, deleted or not, locked against change; or None."""
+    return session.scalar(
+        sa.select(Pin).where(Pin.instance_uuid == instance_uuid).with_for_update()
+    )
+
+
+def lock_on_host(session: orm.Session, host: str, uuids: Collection[str] = ()) -> Sequence[Pin]:
+    """Return, locked, the pins of a host and those of the instances that ``uuids`` names."""
+    return session.scalars(
+        sa.select(Pin)
+        .where(sa.or_(Pin.host == host, Pin.instance_uuid.in_(uuids)))
+        .order_by(Pin.instance_uuid)
+        .with_for_update()
+    ).all()
+
+
+def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
+    """Return what the agent of a host shall do: place pins, and release deleted ones."""
+    return session.scalars(
+        sa.select(Pin).where(
+            Pin.host == host, sa.or_(Pin.placement.is_not(None), Pin.deleted.is_(True))
+        )
+    ).all()
+
+
+def placed(session: orm.Session, uuids: Collection[str]) -> set[str]:
+    """Return which of some instances KongMing has placed."""
+    query = sa.select(Pin.instance_uuid).where(
+        Pin.instance_uuid.in_(uuids), Pin.status == APPLIED, Pin.deleted.is_(False)
+    )
+    return set(session.scalars(query))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything KongMing refuses or fails with.
+
+::
+
+    KongMingError                     500
+    ├── BadRequest                    400  (several errors at once)
+    ├── Forbidden                     403
+    ├── NotFound                      404
+    │   ├── HostNotFound
+    │   ├── InstanceNotFound
+    │   └── PinNotFound
+    ├── Conflict                      409
+    │   ├── CpuAlreadyClaimed
+    │   ├── PinExists
+    │   └── StaleGeneration
+    └── ControlPlaneUnavailable       503
+
+They travel over RPC: each is rebuilt from its message and keyword arguments.
+"""
+
+from typing import Any
+
+
+class KongMingError(Exception):
+    """Base of all; ``kwargs`` fill ``template`` unless a message is given."""
+
+    status = 500
+    code = "resource_pin.internal_error"
+    template = "An unexpected error occurred."
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        super().__init__(message or self.template.format(**kwargs))
+
+    @property
+    def message(self) -> str:
+        """The sentence for people; unlike ``str()`` never with a remote trace."""
+        return str(self.args[0])
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """The stable code and the sentence of each thing that is wrong."""
+        return [(self.code, self.message)]
+
+
+class BadRequest(KongMingError):
+    """One or more fields of a request are wrong; ``problems`` lists (code, sentence)."""
+
+    status = 400
+    code = "resource_pin.invalid_field"
+    template = "{message}"
+
+    def __init__(self, message: str | None = None, *, problems: Any = ()) -> None:
+        self.problems = [(code, detail) for code, detail in problems]
+        super().__init__(
+            message or "; ".join(detail for _, detail in self.problems), problems=self.problems
+        )
+
+    @classmethod
+    def field(cls, name: str, reason: str, code: str = "invalid_field") -> "BadRequest":
+        """Return the error for one field."""
+        return cls(problems=[(f"resource_pin.{code}", f"{name}: {reason}")])
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """Every field that is wrong."""
+        return self.problems or super().errors
+
+
+class Forbidden(KongMingError):
+    status = 403
+    code = "resource_pin.forbidden"
+    template = "Policy does not allow {rule}."
+
+
+class NotFound(KongMingError):
+    status = 404
+    code = "resource_pin.not_found"
+    template = "No such resource."
+
+
+class HostNotFound(NotFound):
+    code = "resource_pin.host_not_found"
+    template = "Host {host} is not known."
+
+
+class InstanceNotFound(NotFound):
+    code = "resource_pin.instance_not_found"
+    template = "instance_uuid: instance {instance_uuid} is not known on any host."
+
+
+class PinNotFound(NotFound):
+    code = "resource_pin.pin_not_found"
+    template = "Instance {instance_uuid} has no pin."
+
+
+class Conflict(KongMingError):
+    status = 409
+    code = "resource_pin.conflict"
+    template = "The request conflicts with the present state."
+
+
+class CpuAlreadyClaimed(Conflict):
+    code = "resource_pin.cpu_already_claimed"
+    template = "pCPU {cpus} of host {host} is already held by the pin of instance {holder}."
+
+
+class PinExists(Conflict):
+    code = "resource_pin.pin_exists"
+    template = "Instance {instance_uuid} already has a pin; change it with PUT."
+
+
+class StaleGeneration(Conflict):
+    code = "resource_pin.stale_generation"
+    template = "generation: {given} is stale, the pin is at generation {current}."
+
+
+class ControlPlaneUnavailable(KongMingError):
+    status = 503
+    code = "resource_pin.conductor_unavailable"
+    template = "No conductor answered in {seconds} s; it is not known whether it acted."

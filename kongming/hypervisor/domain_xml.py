@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a libvirt domain document says about an instance: its size, its owner, its pins."""
+
+import dataclasses
+from xml.etree import ElementTree
+
+from kongming.topology import cpuset
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+
+#: Nova's metadata, whatever its version (nova.virt.libvirt.config.NOVA_NS ends in 1.0 or 1.1).
+_NOVA = "{http://openstack.org/xmlns/libvirt/nova/"
+
+
+class DomainXmlError(ValueError):
+    """The document does not describe a domain."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One domain; the element names are those of libvirt's formatdomain.
+
+    ``vcpus`` are those that it has now, of the ``max_vcpus`` that it can be given.
+    ``iothreads`` are the ids of its I/O threads. ``cpuset`` is ``<vcpu cpuset>``, the
+    pCPUs of every thread without an entry of its own; 0 if not given. ``pins`` has just the
+    explicit entries of ``<cputune>`` and ``<numatune>``; ``memory_mode`` is None without
+    ``<numatune><memory>``. The last three come from Nova's metadata, if that is there.
+    """
+
+    uuid: str
+    name: str
+    memory_mib: int
+    vcpus: int
+    max_vcpus: int
+    iothreads: tuple[int, ...]
+    cpuset: int
+    pins: Placement
+    memory_mode: str | None
+    display_name: str | None
+    project_id: str | None
+    user_id: str | None
+
+
+def parse(document: str) -> Domain:
+    """Return the domain in a document of `virDomainGetXMLDesc`.
+
+    Tenants choose some of its text (names). libvirt escapes that and writes no DTD, so
+    there are no entities to expand.
+
+    :raises DomainXmlError: a part that libvirt always writes is missing or malformed
+    """
+    try:
+        root = ElementTree.fromstring(document)
+        vcpu = _child(root, "vcpu")
+        maximum = int(vcpu.text or "")
+        memory = root.find("./numatune/memory")
+        return Domain(
+            uuid=_child(root, "uuid").text or "",
+            name=_child(root, "name").text or "",
+            memory_mib=int(_child(root, "memory").text or "") // 1024,
+            vcpus=int(vcpu.get("current", maximum)),
+            max_vcpus=maximum,
+            iothreads=_iothreads(root),
+            cpuset=cpuset.parse(vcpu.attrib["cpuset"]) if "cpuset" in vcpu.attrib else 0,
+            pins=_pins(root),
+            memory_mode=None if memory is None else memory.get("mode"),
+            **_nova(root),
+        )
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise DomainXmlError(f"unreadable domain XML: {error!r}") from error
+
+
+def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
+    element = root.find(name)
+    if element is None:
+        raise DomainXmlError(f"no <{name}>")
+    return element
+
+
+def _iothreads(root: ElementTree.Element) -> tuple[int, ...]:
+    listed = {int(element.attrib["id"]) for element in root.findall("./iothreadids/iothread")}
+    # <iothreads> may count more than are listed: libvirt gives those the lowest free ids.
+    number = 1
+    while len(listed) < int(root.findtext("iothreads") or 0):
+        listed.add(number)
+        number += 1
+    return tuple(sorted(listed))
+
+
+def _pins(root: ElementTree.Element) -> Placement:
+    pins = Placement()
+    for entry in root.findall("./cputune/vcpupin"):
+        pins[Part("vcpu", int(entry.attrib["vcpu"]))] = cpuset.parse(entry.attrib["cpuset"])
+    for entry in root.findall("./cputune/iothreadpin"):
+        pins[Part("iothread", int(entry.attrib["iothread"]))] = cpuset.parse(entry.attrib["cpuset"])
+    for entry in root.findall("./cputune/emulatorpin"):
+        pins[EMULATOR] = cpuset.parse(entry.attrib["cpuset"])
+    for entry in root.findall("./numatune/memory[@nodeset]"):
+        pins[MEMORY] = cpuset.parse(entry.attrib["nodeset"])
+    return pins
+
+
+def _nova(root: ElementTree.Element) -> dict[str, str | None]:
+    found: dict[str, str | None] = dict.fromkeys(("display_name", "project_id", "user_id"))
+    for instance in root.findall("./metadata/{*}instance"):
+        if instance.tag.startswith(_NOVA):
+            found["display_name"] = instance.findtext("{*}name") or None
+            for kind in ("project", "user"):
+                owner = instance.find(f"{{*}}owner/{{*}}{kind}")
+                found[f"{kind}_id"] = None if owner is None else owner.get("uuid")
+    return found

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one interface between the agent and whatever runs the instances of its host."""
+
+import abc
+import enum
+from collections.abc import Callable
+
+from kongming import objects
+from kongming.topology.host import Host
+from kongming.topology.placement import Part, Placement
+
+
+class HypervisorError(Exception):
+    """The hypervisor refused or failed; the message is its own reason."""
+
+
+class InstanceGone(HypervisorError):
+    """The instance is not on this host, or has stopped running."""
+
+
+class Scope(enum.Enum):
+    """What a placement is read from and written to."""
+
+    LIVE = "live"  # the running threads, as the kernel has them
+    PERSISTENT = "persistent"  # the definition from which the next start is made
+
+
+class Driver(abc.ABC):
+    """One hypervisor on one host. All methods may block and may be called by any thread."""
+
+    @abc.abstractmethod
+    def host(self) -> Host:
+        """Return the host's topology with its present free pages."""
+
+    @abc.abstractmethod
+    def instances(self) -> list[objects.Instance]:
+        """Return every instance on the host; ``observed`` is set for those with threads."""
+
+    @abc.abstractmethod
+    def scopes(self, uuid: str) -> list[Scope]:
+        """Return the scopes that the running instance has (a transient one lacks PERSISTENT).
+
+        :raises InstanceGone: it is not running here
+        """
+
+    @abc.abstractmethod
+    def read(self, uuid: str, scope: Scope) -> Placement:
+        """Return where the parts of a running instance are.
+
+        LIVE tells every part, from the kernel; PERSISTENT just the parts for which the
+        definition has an entry of its own.
+        """
+
+    @abc.abstractmethod
+    def unpinned(self, uuid: str) -> Placement:
+        """Return what every part of a running instance may use when nobody pins it."""
+
+    @abc.abstractmethod
+    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        """Place one part of a running instance on the pCPUs (for memory: nodes) in ``mask``.
+
+        :raises HypervisorError: refused; nothing of this part was changed
+        """
+
+    @abc.abstractmethod
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback(uuid)`` whenever an instance starts, stops, or is tuned by anybody.
+
+        The callback runs in the driver's own thread and must only take note. An empty
+        uuid means that events may have been missed: look at everything.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the hypervisor; no callback runs after this returns."""

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel of this machine says of a QEMU process: its threads and its memory.
+
+Paths and formats are those of proc(5) and numa_maps (kernel: admin-guide/mm/numa_memory_policy).
+"""
+
+import contextlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+from kongming.hypervisor.driver import HypervisorError, InstanceGone
+from kongming.topology import cpuset
+from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
+
+# QEMU names its threads so because libvirt always starts it with debug-threads=on.
+_NAMES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
+    ("vcpu", re.compile(rb"CPU (\d+)/")),
+    ("iothread", re.compile(rb"IO iothread(\d+)$")),
+)
+# The cgroups that libvirt makes for them, and where their threads start others: workers for
+# disk I/O, and since Linux 6.13 one of KVM's own. Those follow that pin, not the emulator's.
+_GROUPS: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
+    ("vcpu", re.compile(rb"/vcpu(\d+)$", re.MULTILINE)),
+    ("iothread", re.compile(rb"/iothread(\d+)$", re.MULTILINE)),
+)
+_NODE_PAGES = re.compile(r" N(\d+)=(\d+)")
+_PAGE_KIB = re.compile(r" kernelpagesize_kB=(\d+)")
+# Mappings of a file are the binary and its libraries, unless the file is one of these.
+_MEMORY_FILE = re.compile(r" file=(/memfd:|/dev/zero|/dev/shm/|\S*/libvirt/qemu/)| huge( |$)")
+
+
+class Kernel:
+    """Reads the processes of the machine that this program runs on.
+
+    :param root: where procfs is mounted
+    :param affinity: returns the pCPUs on which the thread with an id may run
+    """
+
+    def __init__(
+        self, root: str = "/proc", affinity: Callable[[int], set[int]] = os.sched_getaffinity
+    ) -> None:
+        self._root = root
+        self._affinity = affinity
+        self._pids: dict[str, int] = {}
+
+    def placement(self, uuid: str) -> Placement:
+        """Return where every part of an instance may be, as the kernel enforces it.
+
+        A part is its thread and those that it has started; the emulator is all the rest.
+        Its mask is the union of theirs.
+
+        :raises InstanceGone: it has no process here
+        """
+        placement = Placement({EMULATOR: 0})
+        with self._process(uuid) as pid:
+            for tid in map(int, os.listdir(f"{self._root}/{pid}/task")):
+                try:
+                    part = self._part(pid, tid)
+                    cpus = cpuset.from_members(self._affinity(tid))
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # QEMU's workers come and go
+                placement[part] = placement.get(part, 0) | cpus
+            placement[MEMORY] = self._memory_nodes(pid)
+        return placement
+
+    def memory_nodes(self, uuid: str) -> int:
+        """Return the bitmask of the NUMA nodes from which an instance may take memory.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._process(uuid) as pid:
+            return self._memory_nodes(pid)
+
+    def memory_mib(self, uuid: str) -> dict[int, dict[int, int]]:
+        """Return how much memory an instance holds: ``{page size in KiB: {node: MiB}}``.
+
+        It is the guest's memory plus QEMU's own heap, without binaries and libraries.
+        The kernel walks all page tables for this: about a second for 100 GiB in small pages.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._process(uuid) as pid:
+            maps = self._read(pid, "numa_maps").decode(errors="replace")
+        kib: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for line in maps.splitlines():
+            size = _PAGE_KIB.search(line)
+            if size and (" file=" not in line or _MEMORY_FILE.search(line)):
+                page = int(size[1])
+                for node, pages in _NODE_PAGES.findall(line):
+                    kib[page][int(node)] += int(pages) * page
+        return {
+            page: {node: total // 1024 for node, total in nodes.items()}
+            for page, nodes in kib.items()
+        }
+
+    @contextlib.contextmanager
+    def _process(self, uuid: str) -> Iterator[int]:
+        """Yield the pid of an instance; the process may end at any moment."""
+        pid = self._pids.get(uuid)
+        if pid is None or self._uuid_of(pid) != uuid:
+            self._pids = {found: pid for pid in self._all() if (found := self._uuid_of(pid))}
+            pid = self._pids.get(uuid)
+        gone = f"instance {uuid} has no process on this machine"
+        if pid is None:
+            raise InstanceGone(gone)
+        try:
+            yield pid
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise InstanceGone(gone) from error
+        except PermissionError as error:
+            raise HypervisorError(f"may not look at the process of instance {uuid}") from error
+
+    def _part(self, pid: int, tid: int) -> Part:
+        for file, patterns in (("comm", _NAMES), ("cgroup", _GROUPS)):
+            text = self._read(pid, f"task/{tid}/{file}")
+            for kind, pattern in patterns:
+                if found := pattern.search(text):
+                    return Part(kind, int(found[1]))
+        return EMULATOR
+
+    def _memory_nodes(self, pid: int) -> int:
+        for line in self._read(pid, "status").decode().splitlines():
+            name, _, value = line.partition(":")
+            if name == "Mems_allowed_list":
+                return cpuset.parse(value)
+        raise HypervisorError("this kernel does not tell Mems_allowed_list")
+
+    def _all(self) -> Iterator[int]:
+        return (int(name) for name in os.listdir(self._root) if name.isdigit())
+
+    def _uuid_of(self, pid: int) -> str | None:
+        try:
+            arguments = self._read(pid, "cmdline").split(b"\0")
+            return arguments[arguments.index(b"-uuid") + 1].decode()
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _read(self, pid: int, name: str) -> bytes:
+        with open(f"{self._root}/{pid}/{name}", "rb") as file:
+            return file.read()

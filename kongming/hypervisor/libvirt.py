@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances under a libvirt daemon on this machine. Nothing else imports libvirt.
+
+What threads and memory really do is read from the kernel, because libvirt answers with its
+definition; the daemon is asked for everything else, and told every change.
+"""
+
+import contextlib
+import datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from kongming import objects
+from kongming.hypervisor import domain_xml, driver
+from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.kernel import Kernel
+from kongming.objects.instance import ACTIVE_STATES, STATES
+from kongming.topology import capabilities, cpuset
+from kongming.topology.host import Host
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+
+LOG = logging.getLogger(__name__)
+
+#: Memory that a move leaves free on each target node: on a full node the next page fault
+#: of the instance ends in the kernel killing it.
+HEADROOM_MIB = 256
+#: A pin that meets another job of its domain blocks 30 s in the daemon, so wait for the
+#: end of short ones (somebody's statistics) here, and refuse after this many seconds.
+BUSY_SECONDS = 2.0
+KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
+#: How long a method waits for the very first answer, and close() for the keeper.
+PATIENCE_SECONDS = 5.0
+
+_FLAGS = {
+    Scope.LIVE: libvirt.VIR_DOMAIN_AFFECT_LIVE,
+    Scope.PERSISTENT: libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+}
+_EVENTS = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE)
+_event_loop: threading.Thread | None = None
+_event_loop_lock = threading.Lock()
+
+
+class LibvirtDriver(driver.Driver):
+    """The domains of one libvirt daemon, through one connection that heals itself."""
+
+    def __init__(self, uri: str, host_name: str) -> None:
+        self._host_name = host_name
+        self._kernel = Kernel()
+        self._daemon = _Daemon(uri)
+        self._node_ids = 0  # not known yet
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> "LibvirtDriver":
+        """Return the driver that ``[libvirt]`` describes."""
+        return cls(conf.libvirt.uri, conf.host)
+
+    def host(self) -> Host:
+        with self._daemon.answers() as connection:
+            document = connection.getCapabilities()
+            present, online = _cpus(connection)
+            offline = present & ~online
+            try:
+                host = capabilities.parse(document, offline)
+            except capabilities.CapabilitiesError as error:
+                raise HypervisorError(f"libvirt's {error}") from error
+            self._node_ids = host.node_ids
+            free: dict[int, dict[int, int]] = {}
+            for node in host.nodes:
+                sizes = [pages.size_kib for pages in node.pages]
+                free |= connection.getFreePages(sizes, node.id, 1) if sizes else {}
+            return capabilities.parse(document, offline, free)
+
+    def instances(self) -> list[objects.Instance]:
+        with self._daemon.answers() as connection:
+            domains = connection.listAllDomains()
+            places = self._places(connection)
+        found = []
+        for domain in domains:
+            try:
+                with self._daemon.answers(domain.UUIDString()):
+                    found.append(self._instance(domain, places))
+            except DaemonGone:
+                raise  # else a host whose daemon stops would seem to have lost its instances
+            except InstanceGone:
+                continue
+            except (HypervisorError, ValueError) as error:
+                LOG.warning(
+                    "Instance %s is missing from this report: %s", domain.UUIDString(), error
+                )
+        return found
+
+    def scopes(self, uuid: str) -> list[Scope]:
+        with self._running(uuid) as domain:
+            return [Scope.LIVE, Scope.PERSISTENT] if domain.isPersistent() else [Scope.LIVE]
+
+    def read(self, uuid: str, scope: Scope) -> Placement:
+        with self._running(uuid) as domain:
+            if scope is Scope.LIVE:
+                return self._observe(uuid, self._places(domain.connect()))
+            return _definition(domain, scope).pins
+
+    def unpinned(self, uuid: str) -> Placement:
+        host = self.host()
+        with self._running(uuid) as domain:
+            definition = _definition(domain, Scope.LIVE)
+        cpus = definition.cpuset & host.online or host.online
+        placement = Placement({EMULATOR: cpus})
+        for number in range(definition.vcpus):
+            placement[Part("vcpu", number)] = cpus
+        for number in definition.iothreads:
+            placement[Part("iothread", number)] = cpus
+        placement[MEMORY] = cpuset.from_members(n.id for n in host.nodes if n.memory_mib)
+        if definition.memory_mode not in (None, "restrictive"):
+            # Not by KongMing, and libvirt moves it for nobody: it is bound until it stops.
+            placement[MEMORY] = definition.pins.get(MEMORY, placement[MEMORY])
+        return placement
+
+    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        if not mask:
+            raise HypervisorError(f"{part} must have a place")
+        with self._running(uuid) as domain:
+            if part == MEMORY:
+                self._write_memory(domain, scope, mask)
+                return
+            cpus = _cpu_map(mask, *_cpus(domain.connect()))
+            _wait_until_idle(domain)
+            if part.kind == "vcpu":
+                _require_vcpu(domain, scope, part.number)
+                domain.pinVcpuFlags(part.number, cpus, _FLAGS[scope])
+            elif part.kind == "iothread":
+                domain.pinIOThread(part.number, cpus, _FLAGS[scope])
+            else:
+                domain.pinEmulator(cpus, _FLAGS[scope])
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        self._daemon.listen(callback)
+
+    def close(self) -> None:
+        self._daemon.close()
+
+    @contextlib.contextmanager
+    def _running(self, uuid: str) -> Iterator[libvirt.virDomain]:
+        """Yield a running domain; errors of libvirt leave as the interface's."""
+        with self._daemon.answers(uuid) as connection:
+            domain = connection.lookupByUUIDString(uuid)
+            if not domain.isActive():
+                raise InstanceGone(f"instance {uuid} is not running")
+            yield domain
+
+    def _instance(self, domain: libvirt.virDomain, places: tuple[int, int]) -> objects.Instance:
+        definition = _definition(domain, Scope.LIVE)
+        state = STATES[domain.state()[0]]
+        observed = None
+        if state in ACTIVE_STATES:
+            try:
+                observed = self._observe(definition.uuid, places)
+            except InstanceGone as error:
+                state = STATES[domain.state()[0]]
+                if state in ACTIVE_STATES:
+                    LOG.warning("%s, though libvirt calls it %s", error, state)
+        return objects.Instance(
+            uuid=definition.uuid,
+            host=self._host_name,
+            name=definition.display_name or definition.name,
+            project_id=definition.project_id,
+            user_id=definition.user_id,
+            vcpus=definition.vcpus,
+            memory_mib=definition.memory_mib,
+            iothreads=list(definition.iothreads),
+            state=state,
+            observed=observed,
+            updated_at=datetime.datetime.now(datetime.UTC),
+        )
+
+    def _places(self, connection: libvirt.virConnect) -> tuple[int, int]:
+        """Return the bitmasks of what can be observed: online pCPUs, NUMA nodes."""
+        nodes = self._node_ids or self.host().node_ids
+        return _cpus(connection)[1], nodes
+
+    def _observe(self, uuid: str, places: tuple[int, int]) -> Placement:
+        placement = self._kernel.placement(uuid)
+        online, nodes = places
+        # The kernel may allow CPUs and nodes that could be plugged in one day.
+        for part in placement:
+            placement[part] &= nodes if part == MEMORY else online
+        return placement
+
+    def _write_memory(self, domain: libvirt.virDomain, scope: Scope, mask: int) -> None:
+        host = self.host()
+        if absent := mask & ~host.node_ids:
+            raise HypervisorError(f"the host has no NUMA node {cpuset.to_text(absent)}")
+        uuid = domain.UUIDString()
+        mode = _definition(domain, scope).memory_mode
+        if scope is Scope.LIVE:
+            if self._kernel.memory_nodes(uuid) & host.node_ids == mask:
+                return
+            if mode in (None, "restrictive"):
+                self._require_room(uuid, mask, host)
+        parameters: dict[str, Any] = {"numa_nodeset": cpuset.to_text(mask)}
+        if mode is None:
+            # Without a mode libvirt records "strict", and moves that memory never again.
+            parameters["numa_mode"] = libvirt.VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE
+        _wait_until_idle(domain)
+        start = time.monotonic()
+        domain.setNumaParameters(parameters, _FLAGS[scope])
+        if scope is Scope.LIVE:
+            LOG.info(
+                "Instance %s: moving its memory to NUMA node %s took %.1f s",
+                uuid,
+                cpuset.to_text(mask),
+                time.monotonic() - start,
+            )
+
+    def _require_room(self, uuid: str, mask: int, host: Host) -> None:
+        targets = [node for node in host.nodes if mask >> node.id & 1]
+        for size, held in self._kernel.memory_mib(uuid).items():
+            moving = sum(mib for node, mib in held.items() if not mask >> node & 1)
+            pools = [pages for node in targets for pages in node.pages if pages.size_kib == size]
+            free = sum(pages.free for pages in pools) * size // 1024
+            kept = HEADROOM_MIB * len(targets) if _is_base_page(size, host) else 0
+            if moving and moving + kept > free:
+                raise HypervisorError(
+                    f"{moving} MiB of instance {uuid} in pages of {size} KiB would move to NUMA"
+                    f" node {cpuset.to_text(mask)}, which has {free} MiB of them free and"
+                    f" must keep {kept} MiB"
+                )
+
+
+class DaemonGone(HypervisorError):
+    """The daemon does not answer."""
+
+
+class _Daemon:
+    """A connection to one daemon, opened and opened again by a thread of its own."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._connection: libvirt.virConnect | None = None
+        self._reason = "no answer yet"
+        self._callback: Callable[[str], None] | None = None
+        self._callback_lock = threading.RLock()
+        self._tried = threading.Event()
+        self._lost = threading.Event()
+        self._closing = threading.Event()
+        _run_event_loop()
+        self._keeper = threading.Thread(target=self._keep, name=f"libvirt {uri}", daemon=True)
+        self._keeper.start()
+
+    @contextlib.contextmanager
+    def answers(self, uuid: str = "") -> Iterator[libvirt.virConnect]:
+        """Yield the connection; libvirt's errors about instance ``uuid`` leave as ours."""
+        self._tried.wait(PATIENCE_SECONDS)
+        connection = self._connection
+        if connection is None:
+            raise self._gone(self._reason)
+        try:
+            yield connection
+        except libvirt.libvirtError as error:
+            message = error.get_error_message()
+            if not _is_alive(connection):
+                self._lost.set()
+                raise self._gone(message) from error
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                raise InstanceGone(f"instance {uuid} is not on this host") from error
+            if uuid and _has_stopped(connection, uuid):
+                raise InstanceGone(f"instance {uuid} is not running") from error
+            raise HypervisorError(message) from error
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        with self._callback_lock:
+            self._callback = callback
+
+    def close(self) -> None:
+        with self._callback_lock:
+            self._callback = None
+        self._reason = "closed"
+        self._closing.set()
+        self._lost.set()
+        self._keeper.join(PATIENCE_SECONDS)
+
+    def _gone(self, reason: str) -> DaemonGone:
+        return DaemonGone(f"libvirt at {self._uri} does not answer: {reason}")
+
+    def _notify(self, uuid: str) -> None:
+        with self._callback_lock:
+            if self._callback:
+                try:
+                    self._callback(uuid)
+                except Exception:
+                    LOG.exception("The event of instance %s was not noted", uuid or "(any)")
+
+    def _keep(self) -> None:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            self._lost.clear()
+            if self._closing.is_set():
+                return
+            try:
+                connection, events = self._open()
+            except libvirt.libvirtError as error:
+                reason = error.get_error_message()
+                if reason != self._reason:
+                    LOG.warning("%s; trying again until it does", self._gone(reason))
+                self._reason = reason
+                self._tried.set()
+                self._closing.wait(delay)
+                delay = min(2 * delay, LAST_RETRY_SECONDS)
+                continue
+            delay = FIRST_RETRY_SECONDS
+            self._connection = connection
+            self._tried.set()
+            LOG.info("Connected to libvirt at %s", self._uri)
+            self._notify("")
+            self._lost.wait()
+            self._connection = None
+            if not self._closing.is_set():
+                self._reason = "the connection was lost"
+                LOG.warning("%s; connecting again", self._gone(self._reason))
+            _drop(connection, events)
+
+    def _open(self) -> tuple[libvirt.virConnect, list[int]]:
+        connection = libvirt.open(self._uri)
+        events: list[int] = []
+        try:
+            with contextlib.suppress(libvirt.libvirtError):  # drivers without a daemon
+                connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
+            connection.registerCloseCallback(self._on_close, None)
+            for event in _EVENTS:
+                events.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
+        except libvirt.libvirtError:
+            _drop(connection, events)
+            raise
+        return connection, events
+
+    def _on_close(self, connection: libvirt.virConnect, reason: int, opaque: None) -> None:
+        self._lost.set()
+
+    def _on_event(
+        self, connection: libvirt.virConnect, domain: libvirt.virDomain, *details: object
+    ) -> None:
+        self._notify(domain.UUIDString())
+
+
+def _drop(connection: libvirt.virConnect, events: list[int]) -> None:
+    for event in events:
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.domainEventDeregisterAny(event)
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.unregisterCloseCallback()
+    with contextlib.suppress(libvirt.libvirtError):
+        connection.close()
+
+
+def _is_alive(connection: libvirt.virConnect) -> bool:
+    try:
+        return connection.isAlive() == 1
+    except libvirt.libvirtError:
+        return False
+
+
+def _has_stopped(connection: libvirt.virConnect, uuid: str) -> bool:
+    try:
+        return not connection.lookupByUUIDString(uuid).isActive()
+    except libvirt.libvirtError as error:
+        return error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
+
+
+def _definition(domain: libvirt.virDomain, scope: Scope) -> domain_xml.Domain:
+    inactive = scope is Scope.PERSISTENT
+    document = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0)
+    try:
+        return domain_xml.parse(document)
+    except domain_xml.DomainXmlError as error:
+        raise HypervisorError(f"libvirt's {error}") from error
+
+
+def _is_base_page(size: int, host: Host) -> bool:
+    sizes = (pages.size_kib for node in host.nodes for pages in node.pages)
+    return size == min(sizes, default=size)
+
+
+def _cpus(connection: libvirt.virConnect) -> tuple[int, int]:
+    """Return the bitmasks of the pCPUs that the host has, and of those online."""
+    count, online, _ = connection.getCPUMap()
+    return (1 << count) - 1, cpuset.from_members(n for n, usable in enumerate(online) if usable)
+
+
+def _cpu_map(mask: int, present: int, online: int) -> tuple[bool, ...]:
+    """Return libvirt's form of a mask, which it would cut where the host's CPUs end."""
+    if absent := mask & ~present:
+        raise HypervisorError(f"the host has no pCPU {cpuset.to_text(absent)}")
+    if offline := mask & ~online:
+        raise HypervisorError(f"pCPU {cpuset.to_text(offline)} is offline")
+    return tuple(bool(mask >> n & 1) for n in range(present.bit_length()))
+
+
+def _require_vcpu(domain: libvirt.virDomain, scope: Scope, number: int) -> None:
+    # libvirt takes pins of vCPUs that could be plugged in: there is no thread to be pinned.
+    count = domain.vcpusFlags(_FLAGS[scope])
+    if number >= count:
+        raise HypervisorError(f"the instance has no vCPU {number} (it has {count})")
+
+
+def _wait_until_idle(domain: libvirt.virDomain) -> None:
+    """Return once a change would not block in the daemon (libvirt's job lock of a domain)."""
+    end = time.monotonic() + BUSY_SECONDS
+    while domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
+        if time.monotonic() > end:
+            raise HypervisorError(f"the QEMU monitor of instance {domain.UUIDString()} is busy")
+        time.sleep(0.05)
+    if domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+        raise HypervisorError(f"instance {domain.UUIDString()} is being migrated, saved or dumped")
+
+
+def _run_event_loop() -> None:
+    """Start libvirt's event loop, one for the process and before the first connection."""
+    global _event_loop
+    with _event_loop_lock:
+        if _event_loop and _event_loop.is_alive():
+            return
+        libvirt.registerErrorHandler(lambda context, error: None, None)  # else on stderr too
+        libvirt.virEventRegisterDefaultImpl()
+        _event_loop = threading.Thread(target=_loop, name="libvirt events", daemon=True)
+        _event_loop.start()
+
+
+def _loop() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            LOG.error("libvirt's event loop: %s", error.get_error_message())
+            time.sleep(1)

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versioned objects: what travels between API, conductor and agents."""
+
+from kongming.objects.host import Host
+from kongming.objects.instance import Instance
+from kongming.objects.pin import Pin, PinEvent
+from kongming.objects.report import Outcome, Report
+
+__all__ = ["Host", "Instance", "Outcome", "Pin", "PinEvent", "Report"]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Base class, registry and field types of the versioned objects."""
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from oslo_versionedobjects import base, fields
+
+from kongming.topology.host import Host
+from kongming.topology.placement import Placement
+from kongming.topology.wish import Wish
+
+
+class Registry(base.VersionedObjectRegistry):
+    """All objects of KongMing."""
+
+
+class KongMingObject(base.VersionedObject, base.ComparableVersionedObject):
+    """An object in KongMing's own namespace."""
+
+    OBJ_PROJECT_NAMESPACE = "kongming"
+    OBJ_SERIAL_NAMESPACE = "kongming_object"
+
+    if TYPE_CHECKING:
+        # the fields become attributes only at run time
+        def __getattr__(self, name: str) -> Any: ...
+
+    @classmethod
+    def from_row(cls, row: Any) -> Any:
+        """Return the object with each field that the database row has."""
+        values = {name: getattr(row, name) for name in cls.fields if hasattr(row, name)}
+        for name, value in values.items():
+            if isinstance(value, datetime.datetime) and value.tzinfo is None:
+                values[name] = value.replace(tzinfo=datetime.UTC)
+        return cls(**values)
+
+
+class _Topology(fields.FieldType):
+    """A dataclass of kongming.topology, on the wire as its ``to_dict``."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+
+    def coerce(self, obj: Any, attr: str, value: Any) -> Any:
+        if isinstance(value, self._cls):
+            return value
+        return self._cls.from_dict(value)  # type: ignore[attr-defined]
+
+    def to_primitive(self, obj: Any, attr: str, value: Any) -> Any:
+        return value.to_dict()
+
+    def from_primitive(self, obj: Any, attr: str, value: Any) -> Any:
+        return self._cls.from_dict(value)  # type: ignore[attr-defined]
+
+    def get_schema(self) -> dict[str, list[str]]:
+        return {"type": ["object"]}
+
+
+class HostTopologyField(fields.AutoTypedField):
+    """A topology.host.Host."""
+
+    AUTO_TYPE = _Topology(Host)
+
+
+class PlacementField(fields.AutoTypedField):
+    """A topology.placement.Placement."""
+
+    AUTO_TYPE = _Topology(Placement)
+
+
+class WishField(fields.AutoTypedField):
+    """A topology.wish.Wish."""
+
+    AUTO_TYPE = _Topology(Wish)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pin and the events of its life."""
+
+from oslo_versionedobjects import fields
+
+from kongming.objects import base
+
+WAITING, PENDING, APPLIED, DRIFTED, FAILED = STATUSES = (
+    "waiting",
+    "pending",
+    "applied",
+    "drifted",
+    "failed",
+)
+
+
+@base.Registry.register
+class Pin(base.KongMingObject):
+    """The wish for one instance and what became of it.
+
+    ``placement`` is where the instance shall be: None while no host is known, and when
+    the pin was deleted and its host has yet to release the instance. ``in_force`` is where
+    KongMing may have put the instance by now: what its host last confirmed, joined with
+    what was asked since; None if nothing was ever asked there.
+    """
+
+    VERSION = "1.0"
+
+    fields = {
+        "instance_uuid": fields.UUIDField(),
+        "project_id": fields.StringField(nullable=True),
+        "user_id": fields.StringField(nullable=True),
+        "host": fields.StringField(nullable=True),
+        "wish": base.WishField(),
+        "placement": base.PlacementField(nullable=True),
+        "in_force": base.PlacementField(nullable=True),
+        "generation": fields.IntegerField(),
+        "status": fields.EnumField(valid_values=STATUSES),
+        "reason": fields.StringField(nullable=True),
+        "created_at": fields.DateTimeField(),
+        "updated_at": fields.DateTimeField(nullable=True),
+    }
+
+
+@base.Registry.register
+class PinEvent(base.KongMingObject):
+    """One line of a pin's history."""
+
+    VERSION = "1.0"
+
+    fields = {
+        "instance_uuid": fields.UUIDField(),
+        "project_id": fields.StringField(nullable=True),
+        "at": fields.DateTimeField(),
+        "event": fields.StringField(),
+        "generation": fields.IntegerField(),
+        "host": fields.StringField(nullable=True),
+        "reason": fields.StringField(nullable=True),
+        "user_id": fields.StringField(nullable=True),
+        "request_id": fields.StringField(nullable=True),
+        "wish": base.WishField(nullable=True),
+    }

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent tells the conductor."""
+
+from oslo_versionedobjects import fields
+
+from kongming.objects import base
+from kongming.objects.instance import Instance
+
+RELEASED = "released"
+OUTCOMES = ("applied", "drifted", "failed", RELEASED)
+
+
+@base.Registry.register
+class Outcome(base.KongMingObject):
+    """What became of one pin on this host.
+
+    ``result`` speaks of ``generation`` only; ``in_force`` is the placement that the agent
+    last carried out and has not undone, whichever generation that was.
+    """
+
+    VERSION = "1.0"
+
+    fields = {
+        "instance_uuid": fields.UUIDField(),
+        "generation": fields.IntegerField(),
+        "result": fields.EnumField(valid_values=OUTCOMES),
+        "reason": fields.StringField(nullable=True),
+        "in_force": base.PlacementField(nullable=True),
+    }
+
+
+@base.Registry.register
+class Report(base.KongMingObject):
+    """Changes since the agent's last report, or everything.
+
+    A full report carries the topology and all instances: what it does not list is gone.
+    ``sequence`` rises with each report of a host; an older one never overwrites a newer.
+    """
+
+    VERSION = "1.0"
+
+    fields = {
+        "host": fields.StringField(),
+        "sequence": fields.IntegerField(),
+        "interval": fields.IntegerField(),  # seconds until the next full report
+        "full": fields.BooleanField(),
+        "topology": base.HostTopologyField(nullable=True),
+        "instances": fields.ListOfObjectsField(Instance.__name__),
+        "gone": fields.ListOfStringsField(),
+        "outcomes": fields.ListOfObjectsField(Outcome.__name__),
+    }

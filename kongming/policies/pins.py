@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules for pins."""
+
+from oslo_policy import policy
+
+from kongming.policies import base
+
+GET = "resource_pin:pins:get"
+CREATE = "resource_pin:pins:create"
+CREATE_FOR_OTHERS = "resource_pin:pins:create_for_others"
+UPDATE = "resource_pin:pins:update"
+DELETE = "resource_pin:pins:delete"
+ALL_PROJECTS = "resource_pin:pins:all_projects"
+
+RULES = [
+    policy.DocumentedRuleDefault(
+        name=GET,
+        check_str=base.ADMIN_OR_OWNER,
+        description="See a pin and its history.",
+        operations=[
+            {"method": "GET", "path": "/v1/pins"},
+            {"method": "GET", "path": "/v1/pins/{instance_uuid}"},
+            {"method": "GET", "path": "/v1/pins/{instance_uuid}/history"},
+            {"method": "GET", "path": "/v1/instance_cpu_mappings"},
+            {"method": "GET", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=CREATE,
+        check_str=base.ADMIN_OR_OWNER,
+        description="Pin an instance.",
+        operations=[
+            {"method": "POST", "path": "/v1/pins"},
+            {"method": "POST", "path": "/v1/instance_cpu_mappings"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=CREATE_FOR_OTHERS,
+        check_str=base.ADMIN,
+        description="Name the project and user of a pin made before its instance is known.",
+        operations=[{"method": "POST", "path": "/v1/instance_cpu_mappings"}],
+    ),
+    policy.DocumentedRuleDefault(
+        name=UPDATE,
+        check_str=base.ADMIN_OR_OWNER,
+        description="Change a pin.",
+        operations=[
+            {"method": "PUT", "path": "/v1/pins/{instance_uuid}"},
+            {"method": "PUT", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+            {"method": "PATCH", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=DELETE,
+        check_str=base.ADMIN_OR_OWNER,
+        description="Delete a pin: its instance runs unpinned from then on.",
+        operations=[
+            {"method": "DELETE", "path": "/v1/pins/{instance_uuid}"},
+            {"method": "DELETE", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=ALL_PROJECTS,
+        check_str=base.ADMIN,
+        description="List the pins of every project; others get their own project's.",
+        operations=[{"method": "GET", "path": "/v1/pins"}],
+    ),
+]

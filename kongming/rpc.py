@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messaging between API, conductors and agents over oslo.messaging."""
+
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging.rpc import dispatcher
+from oslo_versionedobjects import base as versioned
+
+from kongming import exception
+from kongming.context import RequestContext
+from kongming.objects.base import KongMingObject
+
+CONDUCTOR_TOPIC = "kongming-conductor"
+AGENT_TOPIC = "kongming-agent"
+
+
+class _ObjectSerializer(versioned.VersionedObjectSerializer):
+    OBJ_BASE_CLASS = KongMingObject
+
+
+class _ContextSerializer(oslo_messaging.NoOpSerializer):
+    """Versioned objects in arguments and results, the request context beside them."""
+
+    def __init__(self) -> None:
+        self._objects = _ObjectSerializer()
+
+    def serialize_entity(self, ctxt: RequestContext, entity: Any) -> Any:
+        return self._objects.serialize_entity(ctxt, entity)
+
+    def deserialize_entity(self, ctxt: RequestContext, entity: Any) -> Any:
+        return self._objects.deserialize_entity(ctxt, entity)
+
+    def serialize_context(self, ctxt: RequestContext) -> dict[str, Any]:
+        values: dict[str, Any] = ctxt.to_dict()
+        # nobody behind the API needs the caller's secret
+        return values | {"auth_token": None}
+
+    def deserialize_context(self, ctxt: dict[str, Any]) -> RequestContext:
+        return RequestContext.from_dict(ctxt, overwrite=False)
+
+
+def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
+    """Connect to the broker that ``[DEFAULT] transport_url`` names."""
+    return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=[exception.__name__])
+
+
+def server(
+    connection: oslo_messaging.Transport,
+    topic: str,
+    name: str,
+    endpoint: Any,
+) -> oslo_messaging.MessageHandlingServer:
+    """Return a server, not started, that offers the exposed methods of one endpoint."""
+    return oslo_messaging.get_rpc_server(
+        connection,
+        oslo_messaging.Target(topic=topic, server=name),
+        [endpoint],
+        serializer=_ContextSerializer(),
+        access_policy=dispatcher.ExplicitRPCAccessPolicy,
+    )
+
+
+def client(connection: oslo_messaging.Transport, topic: str, version: str) -> Any:
+    """Return a client for a topic at the RPC version that it was written for."""
+    return oslo_messaging.get_rpc_client(
+        connection,
+        oslo_messaging.Target(topic=topic, version=version),
+        serializer=_ContextSerializer(),
+        # a broker that is away is an answer, too: callers must not wait for its return
+        retry=1,
+    )

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests share: strict warnings, a clean configuration, a database of their own."""
+
+import logging
+import pathlib
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import fixtures
+import hypothesis
+import testtools
+from oslo_config import cfg
+from sqlalchemy import exc as sa_exc
+
+from kongming import service
+from kongming.db import engine, migrations
+
+# the same examples in each run, and none fails because the machine is busy
+hypothesis.settings.register_profile("kongming", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("kongming")
+
+
+class Warnings(fixtures.Fixture):
+    """Makes SQLAlchemy's and deprecation warnings errors, but for other people's."""
+
+    def _setUp(self) -> None:
+        context = warnings.catch_warnings()
+        context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        warnings.simplefilter("error", sa_exc.SAWarning)
+        warnings.filterwarnings("error", category=DeprecationWarning, module=r"kongming\.")
+        warnings.filterwarnings(
+            "error", category=PendingDeprecationWarning, module=r"kongming\."
+        )
+
+
+class Log(fixtures.FakeLogger):
+    """Keeps the log for the report of a failed test, also where a program sets logging up."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+
+    def _setUp(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch("oslo_log.log.setup", lambda *_, **__: None))
+        super()._setUp()
+
+
+class Configuration(fixtures.Fixture):
+    """The options as they are without any file; ``set`` overrides one for the test."""
+
+    def _setUp(self) -> None:
+        empty = self.useFixture(fixtures.TempDir()).path
+        self.conf = service.prepare("kongming-tests", ["--config-dir", empty])
+        self.addCleanup(self.conf.reset)
+
+    def set(self, name: str, value: Any, group: str | None = None) -> None:
+        """Override an option."""
+        self.conf.set_override(name, value, group)
+        self.addCleanup(self.conf.clear_override, name, group)
+
+
+class Database(fixtures.Fixture):
+    """An empty database with the newest schema; SQLite in a file unless a URL is given."""
+
+    def __init__(self, url: str | None = None) -> None:
+        super().__init__()
+        self.url = url
+
+    def _setUp(self) -> None:
+        directory = self.useFixture(fixtures.TempDir()).path
+        self.url = self.url or f"sqlite:///{directory}/kongming.db"
+        cfg.CONF.set_override("connection", self.url, "database")
+        self.addCleanup(cfg.CONF.clear_override, "connection", "database")
+        engine.dispose()
+        self.addCleanup(engine.dispose)
+        migrations.upgrade()
+
+
+def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
+    """Return what ``check`` returns as soon as that is true.
+
+    :raises AssertionError: it never is
+    """
+    deadline = time.monotonic() + seconds
+    while not (result := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s")
+        time.sleep(0.02)
+    return result
+
+
+class BareTestCase(testtools.TestCase):
+    """Parent of all tests; leaves the configuration alone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(Warnings())
+        self.log = self.useFixture(Log())
+
+    def eventually(self, check: Callable[[], Any], seconds: float = 10) -> Any:
+        """Return what ``check`` returns as soon as that is true; fail if it never is."""
+        return eventually(check, seconds)
+
+
+class TestCase(BareTestCase):
+    """Parent of the tests that have a configuration and a directory of their own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.configuration = self.useFixture(Configuration())
+        self.conf: cfg.ConfigOpts = self.configuration.conf
+        self.directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)

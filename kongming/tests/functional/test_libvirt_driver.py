@@ -1,0 +1,478 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt driver against real daemons and real QEMU processes; /proc has the last word."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import fixtures
+import libvirt
+import testtools
+from testtools.testcase import gather_details
+
+from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.libvirt import LibvirtDriver
+from kongming.tests.functional.fixtures.domain import Domain
+from kongming.tests.functional.fixtures.fakehost import FakeHost
+from kongming.tests.functional.fixtures.libvirtd import Libvirtd
+from kongming.topology import cpuset
+from kongming.topology.host import Core, NumaNode
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+
+NOBODY = "9d6a151f-0e17-45f4-9907-44629d06ecb0"
+EVENT_SECONDS = 10
+BOTH = (Scope.LIVE, Scope.PERSISTENT)
+
+
+def vcpu(number):
+    return Part("vcpu", number)
+
+
+def iothread(number):
+    return Part("iothread", number)
+
+
+class DriverTestCase(testtools.TestCase):
+    """Tests of one class share a daemon, because each daemon examines QEMU for a second."""
+
+    daemon: Libvirtd
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.daemon = cls.new_daemon()
+        cls.addClassCleanup(cls.daemon.cleanUp)
+        cls.daemon.setUp()
+
+    @classmethod
+    def new_daemon(cls):
+        return Libvirtd()
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+        self.addOnException(lambda _: gather_details(self.daemon.getDetails(), self.getDetails()))
+        self.driver = self.new_driver()
+
+    def new_driver(self):
+        driver = LibvirtDriver(self.daemon.uri, "compute-1")
+        self.addCleanup(driver.close)
+        return driver
+
+    def refused(self, *call):
+        error = self.assertRaises(HypervisorError, self.driver.write, *call)
+        self.assertNotIsInstance(error, InstanceGone)
+        return str(error)
+
+
+class TestPins(DriverTestCase):
+    def setUp(self):
+        super().setUp()
+        self.domain = self.useFixture(Domain(self.daemon, vcpus=4, iothreads=2))
+        self.uuid = self.domain.uuid
+
+    def test_each_thread_is_where_it_was_put_and_starts_there_again(self):
+        parts = {
+            vcpu(0): 0b01,
+            vcpu(1): 0b10,
+            vcpu(2): 0b11,
+            vcpu(3): 0b10,
+            iothread(1): 0b01,
+            iothread(2): 0b10,
+            EMULATOR: 0b01,
+        }
+        for part, mask in parts.items():
+            for scope in BOTH:
+                self.driver.write(self.uuid, scope, part, mask)
+        expected = {
+            "vcpu0": "0",
+            "vcpu1": "1",
+            "vcpu2": "0-1",
+            "vcpu3": "1",
+            "iothread1": "0",
+            "iothread2": "1",
+            "emulator": "0",
+        }
+        self.assertEqual(expected, self.domain.allowed())
+        nodes = self.driver.host().node_ids
+        self.assertEqual(parts | {MEMORY: nodes}, self.driver.read(self.uuid, Scope.LIVE))
+        self.assertEqual(parts, self.driver.read(self.uuid, Scope.PERSISTENT))
+
+        self.domain.lookup().destroy()
+        self.domain.lookup().create()
+        self.assertEqual(expected, self.domain.allowed())
+
+    def test_unpinned_is_all_that_the_host_has(self):
+        before = self.domain.allowed()
+        self.driver.write(self.uuid, Scope.LIVE, vcpu(3), 0b10)
+        self.driver.write(self.uuid, Scope.LIVE, EMULATOR, 0b10)
+        everything = self.driver.unpinned(self.uuid)
+        self.assertEqual(4 + 2 + 1 + 1, len(everything))
+        for part, mask in everything.items():
+            self.driver.write(self.uuid, Scope.LIVE, part, mask)
+        self.assertEqual(before, self.domain.allowed())
+        self.assertEqual(everything, self.driver.read(self.uuid, Scope.LIVE))
+
+    def test_the_definition_without_entries(self):
+        self.assertEqual(Placement(), self.driver.read(self.uuid, Scope.PERSISTENT))
+
+    def test_what_is_refused_leaves_no_trace(self):
+        self.driver.write(self.uuid, Scope.LIVE, vcpu(0), 0b01)
+        self.driver.write(self.uuid, Scope.LIVE, vcpu(1), 0b10)
+        threads, document = self.domain.allowed(), self.domain.lookup().XMLDesc()
+        host = self.driver.host()
+        missing = (host.online | host.offline).bit_length()
+        for scope in BOTH:
+            # libvirt would pin to the first of these two without a word
+            message = self.refused(self.uuid, scope, vcpu(2), 1 | 1 << missing)
+            self.assertEqual(f"the host has no pCPU {missing}", message)
+            message = self.refused(self.uuid, scope, EMULATOR, 1 << 4000)
+            self.assertEqual("the host has no pCPU 4000", message)
+            message = self.refused(self.uuid, scope, MEMORY, 1 | 1 << 40)
+            self.assertEqual("the host has no NUMA node 40", message)
+            self.assertIn("no vCPU 4 (it has 4)", self.refused(self.uuid, scope, vcpu(4), 1))
+            self.assertIn("9 not found", self.refused(self.uuid, scope, iothread(9), 1))
+            self.assertIn("vCPU 1", self.refused(self.uuid, scope, vcpu(1), 0))
+        self.assertEqual(threads, self.domain.allowed())
+        self.assertEqual(document, self.domain.lookup().XMLDesc())
+        self.assertEqual(Placement(), self.driver.read(self.uuid, Scope.PERSISTENT))
+
+    def test_a_vcpu_that_is_unplugged_has_no_place(self):
+        domain = self.domain.lookup()
+        domain.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        domain.destroy()
+        domain.create()
+        for scope in BOTH:
+            message = self.refused(self.uuid, scope, vcpu(3), 1)
+            self.assertIn("no vCPU 3 (it has 2)", message)
+        for placement in (
+            self.driver.unpinned(self.uuid),
+            self.driver.read(self.uuid, Scope.LIVE),
+        ):
+            self.assertEqual([0, 1], sorted(placement.vcpus))
+        self.assertEqual([2], [found.vcpus for found in self.driver.instances()])
+
+    def test_a_domain_confined_to_some_cpus(self):
+        domain = self.useFixture(Domain(self.daemon, vcpus=1, cpuset="1"))
+        everything = self.driver.unpinned(domain.uuid)
+        self.assertEqual(0b10, everything.cpus)
+        self.assertEqual(everything, self.driver.read(domain.uuid, Scope.LIVE))
+
+    def test_memory_that_is_where_it_should_be_is_not_touched(self):
+        nodes = self.driver.host().node_ids
+        self.driver.write(self.uuid, Scope.LIVE, MEMORY, nodes)
+        self.assertNotIn("numatune", self.domain.lookup().XMLDesc())
+        self.driver.write(self.uuid, Scope.PERSISTENT, MEMORY, nodes)
+        self.assertEqual({MEMORY: nodes}, self.driver.read(self.uuid, Scope.PERSISTENT))
+        document = self.domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        text = cpuset.to_text(nodes)
+        self.assertIn(f"<memory mode='restrictive' nodeset='{text}'/>", document)
+
+    def test_a_transient_domain_has_no_definition(self):
+        domain = self.useFixture(Domain(self.daemon, persistent=False))
+        self.assertEqual([Scope.LIVE, Scope.PERSISTENT], self.driver.scopes(self.uuid))
+        self.assertEqual([Scope.LIVE], self.driver.scopes(domain.uuid))
+        message = self.refused(domain.uuid, Scope.PERSISTENT, vcpu(0), 1)
+        self.assertIn("transient domains do not have any persistent config", message)
+
+    def test_a_domain_with_a_busy_monitor_is_refused_in_seconds(self):
+        before = self.domain.allowed()
+        os.kill(self.domain.pid, signal.SIGSTOP)
+        occupant = threading.Thread(target=self.domain.lookup().suspend)
+        occupant.start()
+        try:
+            while self.domain.lookup().controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK:
+                time.sleep(0.01)
+            start = time.monotonic()
+            message = self.refused(self.uuid, Scope.LIVE, vcpu(0), 1)
+            self.assertLess(time.monotonic() - start, 10)
+            self.assertEqual([self.uuid], [found.uuid for found in self.driver.instances()])
+        finally:
+            os.kill(self.domain.pid, signal.SIGCONT)
+            occupant.join()
+        self.assertIn("monitor", message)
+        self.assertIn(self.uuid, message)
+        self.assertEqual(before, self.domain.allowed())
+        self.driver.write(self.uuid, Scope.LIVE, vcpu(0), 1)
+
+
+class TestInstances(DriverTestCase):
+    def test_facts(self):
+        domain = self.useFixture(Domain(self.daemon, vcpus=3, iothreads=2, display_name="vnf-1"))
+        [instance] = self.driver.instances()
+        self.assertEqual(domain.uuid, instance.uuid)
+        self.assertEqual("compute-1", instance.host)
+        self.assertEqual("vnf-1", instance.name)
+        self.assertEqual(domain.project_id, instance.project_id)
+        self.assertEqual(domain.user_id, instance.user_id)
+        self.assertEqual((3, 64, [1, 2]), (instance.vcpus, instance.memory_mib, instance.iothreads))
+        self.assertEqual("running", instance.state)
+        self.assertEqual(self.driver.read(domain.uuid, Scope.LIVE), instance.observed)
+
+    def test_states(self):
+        domain = self.useFixture(Domain(self.daemon))
+        domain.lookup().suspend()
+        [instance] = self.driver.instances()
+        self.assertEqual("paused", instance.state)
+        self.assertIsNotNone(instance.observed)
+        domain.lookup().destroy()
+        [instance] = self.driver.instances()
+        self.assertEqual("shutoff", instance.state)
+        self.assertIsNone(instance.observed)
+        domain.lookup().undefine()
+        self.assertEqual([], self.driver.instances())
+
+    def test_an_instance_that_does_not_run(self):
+        domain = self.useFixture(Domain(self.daemon))
+        domain.lookup().destroy()
+        for uuid in (domain.uuid, NOBODY):
+            for method, *arguments in (
+                (self.driver.scopes,),
+                (self.driver.read, Scope.LIVE),
+                (self.driver.read, Scope.PERSISTENT),
+                (self.driver.unpinned,),
+                (self.driver.write, Scope.LIVE, vcpu(0), 1),
+                (self.driver.write, Scope.PERSISTENT, MEMORY, 1),
+            ):
+                error = self.assertRaises(InstanceGone, method, uuid, *arguments)
+                self.assertIn(uuid, str(error))
+
+    def test_killed_before_the_daemon_knows(self):
+        domain = self.useFixture(Domain(self.daemon))
+        other = self.useFixture(Domain(self.daemon))
+        self.driver.instances()
+        os.kill(domain.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            while domain.pid:
+                time.sleep(0.001)
+        found = {instance.uuid: instance for instance in self.driver.instances()}
+        self.assertIsNone(found[domain.uuid].observed)
+        self.assertIsNotNone(found[other.uuid].observed)
+        self.assertRaises(InstanceGone, self.driver.read, domain.uuid, Scope.LIVE)
+
+    def test_domains_that_come_and_go(self):
+        self.useFixture(Domain(self.daemon))
+        stop = threading.Event()
+
+        def churn():
+            while not stop.is_set():
+                domain = Domain(self.daemon, persistent=False)
+                with contextlib.suppress(libvirt.libvirtError), domain:
+                    pass
+
+        worker = threading.Thread(target=churn)
+        worker.start()
+        try:
+            for _ in range(200):
+                self.assertNotEqual([], self.driver.instances())
+        finally:
+            stop.set()
+            worker.join()
+
+
+class TestEvents(DriverTestCase):
+    def setUp(self):
+        super().setUp()
+        self.events = queue.Queue[str]()
+        self.domain = self.useFixture(Domain(self.daemon))
+        self.driver.host()  # connected: what was before is not reported
+        self.driver.listen(self.events.put)
+        self.drain()
+
+    def drain(self):
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.events.get(timeout=0.2)
+
+    def assert_event(self, uuid):
+        self.assertEqual(uuid, self.events.get(timeout=EVENT_SECONDS))
+
+    def test_stop_and_start(self):
+        self.domain.lookup().destroy()
+        self.assert_event(self.domain.uuid)
+        self.drain()
+        self.domain.lookup().create()
+        self.assert_event(self.domain.uuid)
+
+    def test_tuned_by_anybody(self):
+        command = ["virsh", "-c", self.daemon.uri, "vcpupin", self.domain.uuid, "0", "1"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.assert_event(self.domain.uuid)
+        self.driver.write(self.domain.uuid, Scope.LIVE, EMULATOR, 1)
+        self.assert_event(self.domain.uuid)
+
+    def stop_daemon(self):
+        self.daemon.stop_daemon()
+        self.addCleanup(self.start_daemon)
+
+    def start_daemon(self):
+        with contextlib.suppress(FileNotFoundError):  # has been started
+            self.daemon.start_daemon()
+
+    def test_a_daemon_that_comes_back(self):
+        self.stop_daemon()
+        for call in (
+            self.driver.host,
+            self.driver.instances,
+            lambda: self.driver.read(self.domain.uuid, Scope.LIVE),
+        ):
+            error = self.assertRaises(HypervisorError, call)
+            self.assertNotIsInstance(error, InstanceGone)
+            self.assertIn(f"libvirt at {self.daemon.uri} does not answer: ", str(error))
+        self.start_daemon()
+        self.assert_event("")
+        self.assertEqual([self.domain.uuid], [found.uuid for found in self.driver.instances()])
+        self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1)
+        self.assert_event(self.domain.uuid)
+
+    def test_a_driver_that_starts_before_the_daemon(self):
+        self.stop_daemon()
+        driver = self.new_driver()
+        self.assertRaises(HypervisorError, driver.instances)
+        events = queue.Queue[str]()
+        driver.listen(events.put)
+        self.start_daemon()
+        self.assertEqual("", events.get(timeout=EVENT_SECONDS))
+        self.assertEqual(1, len(driver.instances()))
+
+    def test_closing_one_driver_of_two(self):
+        other = self.new_driver()
+        silent = queue.Queue[str]()
+        other.host()
+        other.listen(silent.put)
+        other.close()
+        while not silent.empty():
+            silent.get()
+        self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1)
+        self.assert_event(self.domain.uuid)
+        self.assertEqual(0, silent.qsize())
+        self.assertRaises(HypervisorError, other.instances)
+        names = [thread.name for thread in threading.enumerate()]
+        self.assertEqual(1, names.count(f"libvirt {self.daemon.uri}"))
+        self.assertEqual(1, names.count("libvirt events"))
+
+    def test_a_callback_that_fails(self):
+        noted = queue.Queue[str]()
+
+        def callback(uuid):
+            noted.put(uuid)
+            raise RuntimeError("full")
+
+        self.driver.listen(callback)
+        for cpu in (0, 1):
+            self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1 << cpu)
+            self.assertEqual(self.domain.uuid, noted.get(timeout=EVENT_SECONDS))
+
+
+# Does as the agent does, in a process of its own: only such a one sees the CPUs of a FakeHost.
+PIN_AND_READ = """
+import json, sys
+import kongming.tests
+from kongming.hypervisor.driver import Scope
+from kongming.hypervisor.libvirt import LibvirtDriver
+from kongming.topology.placement import Placement
+
+uri, uuid, wish = sys.argv[1:]
+driver = LibvirtDriver(uri, "compute-1")
+for part, mask in Placement.from_dict(json.loads(wish)).items():
+    driver.write(uuid, Scope.LIVE, part, mask)
+print(json.dumps(driver.read(uuid, Scope.LIVE).to_dict()))
+driver.close()
+"""
+
+
+class TestLargeHost(DriverTestCase):
+    OFFLINE = 31
+
+    @classmethod
+    def new_daemon(cls):
+        return FakeHost(nodes=4, cores=4, threads=2, memory_mib=8192, offline=[cls.OFFLINE])
+
+    def test_topology(self):
+        host = self.driver.host()
+        self.assertEqual(1 << self.OFFLINE, host.offline)
+        self.assertEqual((1 << 31) - 1, host.online)
+        for number, node in enumerate(host.nodes):
+            cores = [
+                Core(number, 0, core, cpuset.from_members([cpu, cpu + 16]) & host.online)
+                for core, cpu in enumerate(range(4 * number, 4 * number + 4))
+            ]
+            expected = NumaNode(
+                id=number,
+                cpus=cpuset.from_members(range(4 * number, 4 * number + 4)) * 0x10001 & host.online,
+                memory_mib=8192,
+                pages=node.pages,
+                distances={other: 10 * min(3, 1 + abs(number - other)) for other in range(4)},
+                cores=tuple(cores),
+            )
+            self.assertEqual(expected, node)
+            small = {pages.size_kib: pages for pages in node.pages}[4]
+            self.assertEqual((2 << 20, 2 << 20), (small.total, small.free))
+
+    def test_a_cpu_that_this_machine_lacks(self):
+        domain = self.useFixture(Domain(self.daemon, vcpus=2, iothreads=1))
+        wish = {"vcpus": {"0": "25", "1": "3,9"}, "emulator": "16-19", "iothreads": {"1": "30"}}
+        output = subprocess.run(
+            [sys.executable, "-c", PIN_AND_READ, self.daemon.uri, domain.uuid, json.dumps(wish)],
+            env={**os.environ, **self.daemon.agent_env},
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        placement = json.loads(output)
+        del placement["memory"]  # /proc/PID/status tells of this machine's nodes
+        self.assertEqual(wish, placement)
+        self.assertEqual(
+            {"vcpu0": "25", "vcpu1": "3,9", "emulator": "16-19", "iothread1": "30"},
+            domain.allowed(),
+        )
+
+    def test_an_offline_cpu(self):
+        domain = self.useFixture(Domain(self.daemon))
+        before = domain.allowed()
+        for scope in BOTH:
+            message = self.refused(domain.uuid, scope, vcpu(0), 0b11 << 30)
+            self.assertEqual("pCPU 31 is offline", message)
+        self.assertEqual(before, domain.allowed())
+        self.assertEqual("0-30", cpuset.to_text(self.driver.unpinned(domain.uuid).cpus))
+
+    def test_memory_stays_movable(self):
+        domain = self.useFixture(Domain(self.daemon))
+        for nodes in (0b0100, 0b1000, 0b1010):
+            self.driver.write(domain.uuid, Scope.LIVE, MEMORY, nodes)
+            document = domain.lookup().XMLDesc()
+            text = cpuset.to_text(nodes)
+            self.assertIn(f"<memory mode='restrictive' nodeset='{text}'/>", document)
+        self.assertEqual(0b1111, self.driver.unpinned(domain.uuid)[MEMORY])
+
+    def test_memory_that_nova_bound(self):
+        extra = "<numatune><memory mode='strict' nodeset='1'/></numatune>"
+        domain = self.useFixture(Domain(self.daemon, extra=extra))
+        message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b0100)
+        self.assertIn("requires restrictive numa mode", message)
+        self.assertEqual(0b0010, self.driver.unpinned(domain.uuid)[MEMORY])
+        self.driver.write(domain.uuid, Scope.PERSISTENT, MEMORY, 0b0100)
+        document = domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        self.assertIn("<memory mode='strict' nodeset='2'/>", document)
+
+
+class TestCrampedHost(DriverTestCase):
+    @classmethod
+    def new_daemon(cls):
+        return FakeHost(nodes=2, cores=1, threads=1, memory_mib=260)
+
+    def test_memory_that_would_fill_a_node(self):
+        domain = self.useFixture(Domain(self.daemon))
+        document = domain.lookup().XMLDesc()
+        message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b10)
+        self.assertRegex(
+            message,
+            f"^[1-9][0-9]* MiB of instance {domain.uuid} in pages of 4 KiB would move to NUMA"
+            " node 1, which has 260 MiB of them free and must keep 256 MiB$",
+        )
+        self.assertEqual(document, domain.lookup().XMLDesc())

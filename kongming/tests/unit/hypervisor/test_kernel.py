@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A procfs made of files stands in for the kernel."""
+
+import pathlib
+import shutil
+
+import fixtures
+import testtools
+
+from kongming.hypervisor.driver import HypervisorError, InstanceGone
+from kongming.hypervisor.kernel import Kernel
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+
+UUID = "59f0f179-a1fb-4cf9-90a2-5937446018f1"
+OTHER = "ecb47bc8-c584-46fb-aa4b-e3406f713fa6"
+
+# Lines of a KVM guest with memory of every kind, on two nodes.
+NUMA_MAPS = """\
+55cde7ecb000 default file=/usr/bin/qemu-system-x86_64 mapped=1031 N0=1031 kernelpagesize_kB=4
+55cde8b60000 default file=/usr/bin/qemu-system-x86_64 anon=256 dirty=256 N0=256 kernelpagesize_kB=4
+55ce0c294000 default heap anon=1024 dirty=1024 active=0 N0=1024 kernelpagesize_kB=4
+7f5494021000 default
+7f54a3e00000 bind:0-1 anon=3072 dirty=3072 active=0 N0=2048 N1=1024 kernelpagesize_kB=4
+7f54c3e00000 default file=/memfd:pc.ram\\040(deleted) dirty=512 mapmax=2 N1=512 kernelpagesize_kB=4
+7f54d3e00000 bind:1 file=/dev/hugepages/libvirt/qemu/7-instance-00000007/ram huge dirty=8 N1=8 \
+kernelpagesize_kB=2048
+7ffdcd646000 default stack anon=5 dirty=5 active=1 N0=5 kernelpagesize_kB=4
+"""
+
+
+class TestKernel(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.allowed: dict[int, set[int]] = {}
+        (self.root / "self").mkdir()
+        self._process(1, ["/sbin/init"])
+        self._process(30, ["grep", "-uuid"])
+        self.kernel = Kernel(str(self.root), lambda tid: self.allowed[tid])
+
+    def _process(self, pid, arguments, nodes="0-1", numa_maps=NUMA_MAPS):
+        process = self.root / str(pid)
+        process.mkdir()
+        (process / "cmdline").write_text("".join(f"{argument}\0" for argument in arguments))
+        (process / "status").write_text(f"Name:\tx\nMems_allowed_list:\t{nodes}\nThreads:\t9\n")
+        (process / "numa_maps").write_text(numa_maps)
+
+    def _thread(self, pid, tid, name, *cpus, group="emulator"):
+        task = self.root / str(pid) / "task" / str(tid)
+        task.mkdir(parents=True)
+        (task / "comm").write_text(f"{name}\n")
+        (task / "cgroup").write_text(
+            f"3:cpuset:/machine/qemu-7-vcpu0.libvirt-qemu/{group}\n8:pids:/vcpu0/machine\n0::/\n"
+        )
+        self.allowed[tid] = set(cpus)
+
+    def _qemu(self, pid, uuid, **kwargs):
+        name = f"guest={uuid},debug-threads=on"
+        self._process(pid, ["/usr/bin/qemu", "-name", name, "-uuid", uuid, "-S"], **kwargs)
+        self._thread(pid, pid, "qemu-system-x86", 0, 1)
+
+    def test_placement_of_every_part(self):
+        self._qemu(40, UUID, nodes="1")
+        self._thread(40, 41, "CPU 0/KVM", 4)
+        self._thread(40, 42, "CPU 11/KVM", 5, 6)
+        self._thread(40, 43, "IO iothread2", 7)
+        self._thread(40, 44, "IO mon_iothread", 0)
+        self._thread(40, 45, "worker", 9)
+        self.assertEqual(
+            Placement(
+                {
+                    Part("vcpu", 0): 1 << 4,
+                    Part("vcpu", 11): 0b11 << 5,
+                    Part("iothread", 2): 1 << 7,
+                    EMULATOR: 1 << 9 | 0b11,
+                    MEMORY: 0b10,
+                }
+            ),
+            self.kernel.placement(UUID),
+        )
+
+    def test_emulated_vcpus(self):
+        self._qemu(40, UUID)
+        self._thread(40, 41, "CPU 0/TCG", 3)
+        self.assertEqual({0: 1 << 3}, self.kernel.placement(UUID).vcpus)
+
+    def test_what_a_thread_starts_belongs_to_its_part(self):
+        self._qemu(40, UUID)
+        self._thread(40, 41, "CPU 0/KVM", 4, group="vcpu0")
+        self._thread(40, 42, "kvm-nx-lpage-re", 4, 5, group="vcpu0")
+        self._thread(40, 43, "IO iothread1", 6, group="iothread1")
+        self._thread(40, 44, "worker", 7, group="iothread1")
+        self.assertEqual(
+            {
+                Part("vcpu", 0): 0b11 << 4,
+                Part("iothread", 1): 0b11 << 6,
+                EMULATOR: 0b11,
+                MEMORY: 0b11,
+            },
+            self.kernel.placement(UUID),
+        )
+
+    def test_one_group_per_instance_in_the_unified_hierarchy(self):
+        self._qemu(40, UUID)
+        self._thread(40, 41, "worker", 7)
+        scope = "machine-qemu\\x2d7\\x2dinstance\\x2d00000007.scope"
+        (self.root / "40/task/41/cgroup").write_text(f"0::/machine.slice/{scope}/libvirt/vcpu3\n")
+        self.assertEqual({3: 1 << 7}, self.kernel.placement(UUID).vcpus)
+
+    def test_a_thread_that_ends_meanwhile_is_left_out(self):
+        self._qemu(40, UUID)
+        self._thread(40, 41, "worker", 9)
+        (self.root / "40/task/41/comm").unlink()
+        self.assertEqual(0b11, self.kernel.placement(UUID)[EMULATOR])
+
+    def test_instance_without_a_process(self):
+        self._qemu(40, OTHER)
+        for method in (
+            self.kernel.placement,
+            self.kernel.memory_nodes,
+            self.kernel.memory_mib,
+        ):
+            error = self.assertRaises(InstanceGone, method, UUID)
+            self.assertIn(UUID, str(error))
+
+    def test_restarted_under_another_pid(self):
+        self._qemu(40, UUID, nodes="0")
+        self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
+        shutil.rmtree(self.root / "40")
+        self._qemu(50, UUID, nodes="1")
+        self.assertEqual(0b10, self.kernel.memory_nodes(UUID))
+
+    def test_its_pid_is_now_another_instance(self):
+        self._qemu(40, UUID, nodes="0")
+        self.kernel.memory_nodes(UUID)
+        shutil.rmtree(self.root / "40")
+        self._qemu(40, OTHER, nodes="1")
+        self.assertRaises(InstanceGone, self.kernel.placement, UUID)
+        self.assertEqual(0b10, self.kernel.memory_nodes(OTHER))
+
+    def test_its_process_ends_between_two_looks(self):
+        self._qemu(40, UUID)
+        (self.root / "40/status").unlink()
+        self.assertRaises(InstanceGone, self.kernel.placement, UUID)
+        shutil.rmtree(self.root / "40/task")
+        self.assertRaises(InstanceGone, self.kernel.placement, UUID)
+        (self.root / "40/numa_maps").unlink()
+        self.assertRaises(InstanceGone, self.kernel.memory_mib, UUID)
+
+    def test_memory_without_binaries(self):
+        self._qemu(40, UUID)
+        self.assertEqual({4: {0: 4 + 8, 1: 4 + 2}, 2048: {1: 16}}, self.kernel.memory_mib(UUID))
+
+    def test_a_kernel_without_memory_nodes(self):
+        self._qemu(40, UUID)
+        (self.root / "40/status").write_text("Name:\tx\n")
+        error = self.assertRaises(HypervisorError, self.kernel.memory_nodes, UUID)
+        self.assertNotIsInstance(error, InstanceGone)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wish, instance and host brought together."""
+
+from typing import Any
+
+from kongming.tests import base
+from kongming.topology import cpuset
+from kongming.topology.fit import DoesNotFit, Size, place
+from kongming.topology.host import Host, NumaNode
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.wish import Wish
+
+#: pCPUs 0-7 on two NUMA nodes, 7 offline, and a third node with memory alone.
+HOST = Host(
+    nodes=(
+        NumaNode(id=0, cpus=0b1111, memory_mib=1024),
+        NumaNode(id=1, cpus=0b111_0000, memory_mib=1024),
+        NumaNode(id=2, cpus=0, memory_mib=1024),
+    ),
+    offline=0b1000_0000,
+)
+SIZE = Size(vcpus=4, memory_mib=512, iothreads=(1, 3))
+
+
+def asked(**wish: Any) -> Placement:
+    return place(Wish.from_dict(wish), SIZE, HOST)
+
+
+class PlaceTest(base.TestCase):
+    def test_everything(self) -> None:
+        self.assertEqual(
+            Placement(
+                {
+                    Part("vcpu", 0): 0b1_0000,
+                    **{Part("vcpu", number): 0b110_0000 for number in (1, 2, 3)},
+                    Part("iothread", 3): 0b100,
+                    EMULATOR: 0b11,
+                    MEMORY: 0b110,
+                }
+            ),
+            asked(
+                vcpus={"0": "4", "1-3": "5-6"},
+                emulator="0-1",
+                iothreads={"3": "2"},
+                memory={"nodes": "1-2"},
+            ),
+        )
+
+    def test_what_is_not_asked_is_not_placed(self) -> None:
+        self.assertEqual({Part("vcpu", 2): 1}, asked(vcpus={"2": "0"}))
+        self.assertEqual({}, asked())
+
+    def test_every_vcpu_means_those_not_named(self) -> None:
+        self.assertEqual({0: 0b1, 1: 0b1, 2: 0b10, 3: 0b1}, asked(vcpus={"*": "0", "2": "1"}).vcpus)
+
+    def test_every_vcpu_follows_the_size(self) -> None:
+        wish = Wish.from_dict({"vcpus": {"*": "0"}})
+        self.assertEqual({0: 1}, place(wish, Size(1, 512), HOST).vcpus)
+        self.assertEqual(dict.fromkeys(range(8), 1), place(wish, Size(8, 512), HOST).vcpus)
+
+    def test_what_does_not_fit(self) -> None:
+        no_thread = "the instance has no I/O thread"
+        for wish, expected in (
+            (
+                {"vcpus": {"4": "0"}},
+                [("vcpus.4", "vcpu_unknown", "the instance has no vCPU 4 (it has 4)")],
+            ),
+            ({"iothreads": {"2": "0"}}, [("iothreads.2", "iothread_unknown", f"{no_thread} 2")]),
+            ({"iothreads": {"0": "0"}}, [("iothreads.0", "iothread_unknown", f"{no_thread} 0")]),
+            ({"emulator": "6-7"}, [("emulator", "pcpu_offline", "pCPU 7 is offline")]),
+            ({"emulator": "8-9"}, [("emulator", "pcpu_unknown", "the host has no pCPU 8-9")]),
+            ({"vcpus": {"*": "8"}}, [("vcpus.*", "pcpu_unknown", "the host has no pCPU 8")]),
+            ({"vcpus": {"1": "7"}}, [("vcpus.1", "pcpu_offline", "pCPU 7 is offline")]),
+            ({"iothreads": {"1": "7"}}, [("iothreads.1", "pcpu_offline", "pCPU 7 is offline")]),
+            (
+                {"memory": {"nodes": "2-4"}},
+                [("memory.nodes", "numa_node_unknown", "the host has no NUMA node 3-4")],
+            ),
+        ):
+            error = self.assertRaises(DoesNotFit, asked, **wish)
+            self.assertEqual(expected, [(r.field, r.code, r.detail) for r in error.reasons])
+
+    def test_every_reason_is_told(self) -> None:
+        error = self.assertRaises(
+            DoesNotFit,
+            asked,
+            vcpus={"0": "6-8", "5": "0"},
+            iothreads={"2": "99"},
+            emulator="7",
+            memory={"nodes": "3"},
+        )
+        self.assertEqual(
+            [
+                ("vcpus.5", "vcpu_unknown"),
+                ("iothreads.2", "iothread_unknown"),
+                ("vcpus.0", "pcpu_offline"),
+                ("vcpus.0", "pcpu_unknown"),
+                ("emulator", "pcpu_offline"),
+                ("iothreads.2", "pcpu_unknown"),
+                ("memory.nodes", "numa_node_unknown"),
+            ],
+            [(reason.field, reason.code) for reason in error.reasons],
+        )
+        self.assertEqual(
+            "; ".join(f"{reason.field}: {reason.detail}" for reason in error.reasons), str(error)
+        )
+
+    def test_node_without_pcpus_takes_memory(self) -> None:
+        self.assertEqual({MEMORY: 0b100}, asked(memory={"nodes": "2"}))
+
+    def test_offline_pcpu_beside_online_ones_is_refused(self) -> None:
+        # the kernel would silently leave it out
+        error = self.assertRaises(DoesNotFit, asked, vcpus={"0": "0-7"})
+        self.assertEqual("vcpus.0: pCPU 7 is offline", str(error))
+        self.assertEqual("7", cpuset.to_text(HOST.offline))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a compute host is made of: NUMA nodes, cores with their sibling pCPUs, memory pages."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kongming.topology import cpuset
+
+
+@dataclasses.dataclass(frozen=True)
+class Pages:
+    """The pool of memory pages of one size on one NUMA node."""
+
+    size_kib: int
+    total: int
+    free: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Core:
+    """One physical core; ``cpus`` is the bitmask of its sibling pCPUs."""
+
+    socket: int
+    die: int
+    core: int
+    cpus: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NumaNode:
+    """One NUMA node; ``cpus`` are its online pCPUs, ``distances`` maps node id to distance."""
+
+    id: int
+    cpus: int
+    memory_mib: int
+    pages: tuple[Pages, ...] = ()
+    distances: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    cores: tuple[Core, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """The topology of one host; ``offline`` are pCPUs that exist but cannot run anything."""
+
+    nodes: tuple[NumaNode, ...]
+    offline: int = 0
+
+    @property
+    def online(self) -> int:
+        """Bitmask of the pCPUs that threads can run on."""
+        mask = 0
+        for node in self.nodes:
+            mask |= node.cpus
+        return mask
+
+    @property
+    def node_ids(self) -> int:
+        """Bitmask of the ids of all NUMA nodes."""
+        return cpuset.from_members(node.id for node in self.nodes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the host in JSON's types, CPU sets as text; `from_dict` reads it back."""
+        return {
+            "offline": cpuset.to_text(self.offline),
+            "nodes": [
+                {
+                    "id": node.id,
+                    "cpus": cpuset.to_text(node.cpus),
+                    "memory_mib": node.memory_mib,
+                    "pages": [dataclasses.asdict(pages) for pages in node.pages],
+                    "distances": {str(key): value for key, value in node.distances.items()},
+                    "cores": [
+                        dataclasses.asdict(core) | {"cpus": cpuset.to_text(core.cpus)}
+                        for core in node.cores
+                    ],
+                }
+                for node in self.nodes
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Host":
+        """Return the host that `to_dict` described."""
+        return cls(
+            offline=_mask(data["offline"]),
+            nodes=tuple(
+                NumaNode(
+                    id=node["id"],
+                    cpus=_mask(node["cpus"]),
+                    memory_mib=node["memory_mib"],
+                    pages=tuple(Pages(**pages) for pages in node["pages"]),
+                    distances={int(key): value for key, value in node["distances"].items()},
+                    cores=tuple(
+                        Core(**{**core, "cpus": _mask(core["cpus"])}) for core in node["cores"]
+                    ),
+                )
+                for node in data["nodes"]
+            ),
+        )
+
+
+def _mask(text: str) -> int:
+    return cpuset.parse(text) if text else 0

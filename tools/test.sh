@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Sets a machine up and runs all tests. See --help.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/common.sh
+. tools/common.sh
+
+usage() {
+    cat <<USAGE
+Usage: tools/test.sh [ENV...]
+
+Installs what the tests need and runs the tox environments named, by default all of
+    pep8        style, types, shell scripts
+    py3         unit tests, and the whole system in one process
+    functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
+
+As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
+Python packages go to .venv and .tox of this checkout. May be run as often as you like.
+The last lines give the totals and what to do next; the exit status is 0 if all passed.
+USAGE
+}
+
+passed=0
+failed=0
+summary=()
+
+# The number of test runs which stestr has recorded.
+recorded_runs() {
+    cat .stestr/next-stream 2>/dev/null || echo 0
+}
+
+run_env() {
+    local env=$1 before status=0 env_passed=0 env_failed=0 env_skipped=0
+    before=$(recorded_runs)
+    say "tox -e $env"
+    .venv/bin/tox run -e "$env" || status=$?
+
+    if [ "$env" = pep8 ]; then
+        [ "$status" -ne 0 ] || env_passed=1
+    elif [ "$(recorded_runs)" != "$before" ]; then
+        read -r env_passed env_failed env_skipped < <(
+            ".tox/$env/bin/stestr" last --subunit | ".tox/$env/bin/python" tools/subunit_totals.py
+        ) || status=1
+    fi
+    # An environment can fail before, after or beside its tests.
+    if [ "$status" -ne 0 ] && [ "$env_failed" -eq 0 ]; then
+        env_failed=1
+    fi
+    passed=$((passed + env_passed))
+    failed=$((failed + env_failed))
+    summary+=("$env: $env_passed passed, $env_failed failed, $env_skipped skipped")
+}
+
+case "${1:-}" in
+    -h | --help) usage; exit ;;
+    -*) usage >&2; exit 2 ;;
+esac
+envs=("$@")
+if [ ${#envs[@]} -eq 0 ]; then
+    envs=(pep8 py3 functional)
+fi
+
+install_packages test
+make_venv
+say "tox: installing it in .venv"
+.venv/bin/pip install -q 'tox>=4.11'
+
+for env in "${envs[@]}"; do
+    if [ "$env" = functional ] && ! is_root; then
+        summary+=("functional: NOT RUN, it needs root: sudo tools/test.sh functional")
+        continue
+    fi
+    run_env "$env"
+done
+
+say "Results"
+printf '    %s\n' "${summary[@]}"
+echo "$passed passed, $failed failed"
+if [ "$failed" -ne 0 ]; then
+    say "Next: look above for what failed; CONTRIBUTING.rst says how to run single tests."
+    exit 1
+fi
+say "Next: tools/quickstart.sh shows KongMing at work."
