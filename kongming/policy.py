@@ -20,10 +20,9 @@ def _enforcer() -> policy.Enforcer:
 
 def allows(context: RequestContext, rule: str, owned: Any = None) -> bool:
     """Return whether the caller may do ``rule`` to a thing with ``project_id``/``user_id``."""
-    target = {
-        "project_id": getattr(owned, "project_id", None),
-        "user_id": getattr(owned, "user_id", None),
-    }
+    owner = {name: getattr(owned, name, None) for name in ("project_id", "user_id")}
+    # a thing without a project is not that of callers without one: rules that ask fail
+    target = {name: value for name, value in owner.items() if value is not None}
     return bool(_enforcer().authorize(rule, target, context))
 
 

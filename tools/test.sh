@@ -25,23 +25,21 @@ USAGE
 passed=0
 failed=0
 summary=()
-
-# The number of test runs which stestr has recorded.
-recorded_runs() {
-    cat .stestr/next-stream 2>/dev/null || echo 0
-}
+start=$(mktemp)
+trap 'rm -f "$start"' EXIT
 
 run_env() {
-    local env=$1 before status=0 env_passed=0 env_failed=0 env_skipped=0
-    before=$(recorded_runs)
+    local env=$1 status=0 env_passed=0 env_failed=0 env_skipped=0
+    touch "$start"
     say "tox -e $env"
     .venv/bin/tox run -e "$env" || status=$?
 
     if [ "$env" = pep8 ]; then
         [ "$status" -ne 0 ] || env_passed=1
-    elif [ "$(recorded_runs)" != "$before" ]; then
+    elif [ ".tox/$env/.stestr/next-stream" -nt "$start" ]; then
         read -r env_passed env_failed env_skipped < <(
-            ".tox/$env/bin/stestr" last --subunit | ".tox/$env/bin/python" tools/subunit_totals.py
+            ".tox/$env/bin/stestr" --repo-url ".tox/$env" last --subunit \
+                | ".tox/$env/bin/python" tools/subunit_totals.py
         ) || status=1
     fi
     # An environment can fail before, after or beside its tests.

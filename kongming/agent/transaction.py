@@ -60,18 +60,19 @@ def _undo(
 ) -> list[str]:
     """Bring parts back, last first; return what could not be, in words."""
     unpinned = driver.unpinned(uuid)
+    was = {scope: unpinned | placement for scope, placement in before.items()}
     refusals: dict[tuple[Scope, Part], str] = {}
     for scope, part in reversed(begun):
         try:
-            driver.write(uuid, scope, part, before[scope].get(part, unpinned[part]))
+            driver.write(uuid, scope, part, was[scope].get(part, 0))
         except InstanceGone:
             raise
         except HypervisorError as error:
             refusals[scope, part] = str(error)
     # a step that was refused is refused again, and yet nothing may have to be undone
-    now = {scope: driver.read(uuid, scope) for scope in before}
+    now = {scope: unpinned | driver.read(uuid, scope) for scope in before}
     return [
         f"{part} ({scope.value}): {refusals.get((scope, part), 'the kernel disagrees')}"
         for scope, part in begun
-        if now[scope].get(part, unpinned[part]) != before[scope].get(part, unpinned[part])
+        if now[scope].get(part) != was[scope].get(part)
     ]

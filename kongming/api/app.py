@@ -9,7 +9,8 @@ from oslo_config import cfg
 from oslo_middleware import http_proxy_to_wsgi, request_id, sizelimit
 
 from kongming.api import auth, errors, hooks
-from kongming.api.root import RootController
+from kongming.api.root import Root
+from kongming.api.routes import Request
 from kongming.conductor.rpcapi import ConductorAPI
 
 
@@ -21,7 +22,8 @@ def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
     limit, before anything reads; the token; the controllers.
     """
     application: Any = pecan.make_app(
-        RootController(),
+        Root(),
+        request_cls=Request,
         hooks=[errors.ErrorHook(), hooks.RequestHook(ConductorAPI(connection))],
         # host names end in .example.org, which is no content type
         guess_content_type_from_ext=False,

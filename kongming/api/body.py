@@ -19,7 +19,13 @@ def read(request: webob.Request, datatype: type) -> Any:
     if request.content_type not in ("", "application/json"):
         raise exc.HTTPUnsupportedMediaType("Content-Type: must be application/json")
     try:
-        data = json.loads(request.body, object_pairs_hook=_object, parse_constant=_constant)
+        content = request.body
+    except OSError as error:
+        raise exception.BadRequest.field("body", f"ended early: {error}") from error
+    try:
+        data = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
+        )
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise exception.BadRequest.field("body", f"is not JSON: {reason[:200]}") from error
@@ -75,6 +81,22 @@ def _complex(datatype: Any, value: Any, path: str) -> Any:
             converted = _convert(attribute.datatype, value[name], f"{prefix}{name}")
             setattr(result, attribute.key, converted)
     return result
+
+
+class Identifier(wtypes.UserType):
+    """The id of something of another service: what a column for ids can hold."""
+
+    basetype = str
+    name = "identifier"
+
+    def read(self, value: Any, path: str) -> str:
+        """Return the id.
+
+        :raises BadRequest: it is none
+        """
+        if not (isinstance(value, str) and 0 < len(value) < 256 and value.isprintable()):
+            raise exception.BadRequest.field(path, "must be 1 to 255 printable characters")
+        return value
 
 
 _NAMES = {dict: "an object", str: "a string", int: "an integer", bool: "true or false"}

@@ -13,17 +13,30 @@ from kongming import exception
 
 LOG = logging.getLogger(__name__)
 
-_CODES = {
+CODES = {
     400: "resource_pin.bad_request",
     401: "resource_pin.unauthorized",
     403: "resource_pin.forbidden",
     404: "resource_pin.not_found",
     405: "resource_pin.method_not_allowed",
     406: "resource_pin.not_acceptable",
+    408: "resource_pin.request_timeout",
     413: "resource_pin.body_too_large",
+    414: "resource_pin.uri_too_long",
     415: "resource_pin.unsupported_media_type",
     503: "resource_pin.unavailable",
 }
+
+
+#: What middleware means that says it in a form of its own.
+_SENTENCES = {
+    401: "The request requires a valid token of the identity service",
+    413: "The body is larger than [oslo_middleware] max_request_body_size",
+    503: "The identity service cannot be reached",
+}
+
+#: In the environment of a request whose error has its form.
+_DONE = "kongming.error_has_form"
 
 
 def document(status: int, errors: list[tuple[str, str]], request_id: str) -> dict[str, Any]:
@@ -58,6 +71,9 @@ class ErrorHook(hooks.PecanHook):
     def on_error(self, state: Any, error: Exception) -> webob.Response:
         """Return the answer for an exception."""
         request_id = state.request.environ.get("openstack.request_id", "")
+        state.request.environ[_DONE] = True
+        if isinstance(error, UnicodeDecodeError) and state.controller is None:
+            error = exception.BadRequest.field("URL", "path or query string is not UTF-8")
         if isinstance(error, exception.KongMingError) and error.status < 500:
             return response(error.status, error.errors, request_id)
         if isinstance(error, exception.ControlPlaneUnavailable):
@@ -65,7 +81,7 @@ class ErrorHook(hooks.PecanHook):
             return response(error.status, error.errors, request_id)
         if isinstance(error, exc.HTTPException):
             detail = error.detail or error.explanation or error.title
-            code = _CODES.get(error.status_int, "resource_pin.error")
+            code = CODES.get(error.status_int, "resource_pin.error")
             answer = response(error.status_int, [(code, detail)], request_id)
             if "Allow" in error.headers:
                 answer.headers["Allow"] = error.headers["Allow"]
@@ -84,14 +100,20 @@ class ErrorForm:
     @webob.dec.wsgify
     def __call__(self, request: webob.Request) -> webob.Response:
         """Answer a request."""
-        answer = request.get_response(self._application)
         request_id = request.environ.get("openstack.request_id", "")
+        try:
+            answer = request.get_response(self._application)
+        except Exception:
+            LOG.exception("%s: the request failed", request_id)
+            unexpected = exception.KongMingError()
+            answer = response(unexpected.status, unexpected.errors, request_id)
+            request.environ[_DONE] = True
         answer.headers["OpenStack-Request-Id"] = request_id
-        if answer.status_int >= 400 and answer.content_type != "application/json":
-            code = _CODES.get(answer.status_int, "resource_pin.error")
-            detail = f"{answer.status_int} {webob.util.status_reasons[answer.status_int]}"
-            body = document(answer.status_int, [(code, detail)], request_id)
+        status = answer.status_int
+        if status >= 400 and not request.environ.get(_DONE):
+            code = CODES.get(status, "resource_pin.error")
+            detail = _SENTENCES.get(status) or f"{status} {webob.util.status_reasons[status]}"
             answer.content_type = "application/json"
             answer.charset = "utf-8"
-            answer.body = json.dumps(body).encode()
+            answer.body = json.dumps(document(status, [(code, detail)], request_id)).encode()
         return answer

@@ -19,8 +19,9 @@ class RequestHook(hooks.PecanHook):
     def on_route(self, state: Any) -> None:
         """Prepare a request; refuses versions that do not exist."""
         request = state.request
-        request.context = RequestContext.from_environ(request.environ, overwrite=False)
+        request.context = RequestContext.from_environ(request.environ)
         request.conductor = self._conductor
+        request.GET  # noqa: B018  fails here, not in some controller, unless it is UTF-8
         request.version = microversion.negotiate(request.headers)
 
     def after(self, state: Any) -> None:
@@ -28,8 +29,8 @@ class RequestHook(hooks.PecanHook):
         if state.response.status_int == 204:
             state.response.body = b""
             del state.response.content_type
+        headers = state.response.headers
+        headers["Vary"] = microversion.HEADER
         version = getattr(state.request, "version", None)
         if version is not None:
-            name = microversion.HEADER
-            state.response.headers[name] = f"{microversion.SERVICE_TYPE} {version}"
-            state.response.headers["Vary"] = name
+            headers[microversion.HEADER] = f"{microversion.SERVICE_TYPE} {version}"

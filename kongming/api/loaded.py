@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The row that a request is about, loaded and authorised."""
+"""The rows that a request is about, loaded and authorised."""
 
 import uuid as uuidlib
+from typing import Any
 
-from webob import exc
+import sqlalchemy as sa
+from sqlalchemy import orm
 
 from kongming import exception, objects, policy
 from kongming.context import RequestContext
@@ -12,16 +14,12 @@ from kongming.policies import instances as instance_rules
 from kongming.policies import pins as pin_rules
 
 
-def load_pin(context: RequestContext, rule: str, instance_uuid: str | None) -> objects.Pin:
+def load_pin(context: RequestContext, rule: str, instance_uuid: str) -> objects.Pin:
     """Return the pin of an instance, if the caller may do ``rule`` to it.
-
-    Without an instance, as when the path of a PUT ends early, the method is not allowed.
 
     :raises PinNotFound: there is none, or the caller may not see it
     :raises Forbidden: the caller may see it, but not do that
     """
-    if instance_uuid is None:
-        raise exc.HTTPMethodNotAllowed("the path must name the instance")
     missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
     with engine.reader() as session:
         row = pins.get(session, canonical(instance_uuid, missing))
@@ -46,6 +44,21 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
         instance: objects.Instance = objects.Instance.from_row(row)
     policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
     return instance
+
+
+def visible(
+    context: RequestContext, rule: str, project_id: orm.InstrumentedAttribute[Any]
+) -> sa.ColumnElement[bool]:
+    """Return the condition for rows that the caller may see in a list.
+
+    :param rule: the rule for seeing those of every project
+    """
+    if policy.allows(context, rule):
+        return sa.true()
+    if context.project_id is None:
+        # rows without a project belong to nobody, not to those who have none
+        return sa.false()
+    return project_id == context.project_id
 
 
 def canonical(text: str, otherwise: Exception) -> str:

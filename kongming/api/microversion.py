@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Microversions: the header ``OpenStack-API-Version: resource_pin 1.N``."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import microversion_parse
-import pecan
 import webob
 from webob import exc
 
 from kongming import exception
+from kongming.api.routes import Node, Route
 
 
 class Version(NamedTuple):
@@ -33,6 +34,7 @@ MAX_VERSION = VERSIONS[-1][0]
 HEADER = "OpenStack-API-Version"
 SERVICE_TYPE = "resource_pin"
 _ACCEPTED_TYPES = (SERVICE_TYPE, "resource-pin")
+_NUMBERS = re.compile(r"([1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 
 
 class NotAcceptable(exception.KongMingError):
@@ -56,13 +58,12 @@ def negotiate(headers: Any) -> Version:
         return MIN_VERSION
     if asked == "latest":
         return MAX_VERSION
-    try:
-        wanted = microversion_parse.parse_version_string(asked)
-    except (TypeError, ValueError) as error:
-        raise exception.BadRequest.field(HEADER, "must read 'resource_pin 1.N'") from error
-    for version, _ in VERSIONS:
-        if Version(wanted.major, wanted.minor) == version:
-            return version
+    numbers = _NUMBERS.fullmatch(asked)
+    if numbers is None:
+        raise exception.BadRequest.field(HEADER, "must read 'resource_pin 1.N'")
+    wanted = Version(int(numbers[1]), int(numbers[2]))
+    if wanted in dict(VERSIONS):
+        return wanted
     raise NotAcceptable(asked=asked[:32], lowest=MIN_VERSION, highest=MAX_VERSION)
 
 
@@ -76,18 +77,19 @@ def serves(first: str, last: str | None = None) -> Callable[[type], type]:
     return mark
 
 
-class Versioned:
+class Versioned(Node):
     """Several controllers under one path; the request's version picks one."""
 
     def __init__(self, *controllers: Any) -> None:
         self.controllers: Sequence[Any] = controllers
 
-    @pecan.expose()
-    def _route(self, args: Any, request: webob.Request) -> Any:
+    def route(self, path: list[str], request: webob.Request) -> Route:
+        """Leave it to the controller of the version."""
         for controller in self.controllers:
             first, last = controller.versions
             if first <= request.version <= last:
-                return controller._route(args, request)
+                route: Route = controller.route(path, request)
+                return route
         raise exc.HTTPNotFound(f"not there at version {request.version}")
 
 

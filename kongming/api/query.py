@@ -15,13 +15,14 @@ from kongming.db import paging
 from kongming.db.paging import Page
 
 
-def page(query: Mapping[str, Any], filters: Collection[str], sort_keys: Collection[str]) -> Page:
-    """Return the page that a query string asks for.
+def page(request: webob.Request, filters: Collection[str], sort_keys: Collection[str]) -> Page:
+    """Return the page that a request asks for.
 
     ``sort`` reads ``key:asc,other:desc``. ``[api] max_limit`` bounds ``limit``.
 
     :raises BadRequest: naming the parameter that is unknown, repeated or malformed
     """
+    query: Mapping[str, Any] = request.GET.mixed()
     for name, value in query.items():
         if name not in ("limit", "marker", "sort", *filters):
             raise exception.BadRequest.field(name[:64], "unknown query parameter")

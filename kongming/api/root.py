@@ -6,7 +6,8 @@ from typing import Any
 import pecan
 
 from kongming.api import microversion, query
-from kongming.api.v1 import V1Controller
+from kongming.api.routes import Directory
+from kongming.api.v1 import V1
 
 
 def document() -> dict[str, Any]:
@@ -21,13 +22,13 @@ def document() -> dict[str, Any]:
     }
 
 
-class RootController:
+class Root(Directory):
     """``/``"""
 
     def __init__(self) -> None:
-        self.v1 = V1Controller(document)
+        self.children = {"v1": V1(document)}
 
     @pecan.expose("json")
-    def index(self) -> dict[str, Any]:
+    def show(self) -> dict[str, Any]:
         """List the versions of the API."""
         return {"name": "KongMing", "versions": [document()]}

@@ -4,15 +4,12 @@
 import ipaddress
 import socket
 import threading
-from typing import Any
 
-from cheroot import wsgi
-from cheroot.ssl import builtin
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import rpc
-from kongming.api import app
+from kongming.api import app, http
 from kongming.db import engine
 
 LOG = logging.getLogger(__name__)
@@ -39,36 +36,16 @@ def listen(conf: cfg.ConfigOpts) -> socket.socket:
     return socket.create_server((conf.api.host_ip, conf.api.port), family=family, backlog=128)
 
 
-class _SharedSocketServer(wsgi.Server):
-    """A cheroot server on a socket that another process opened."""
-
-    def __init__(self, shared: socket.socket, **options: Any) -> None:
-        super().__init__(shared.getsockname()[:2], **options)
-        self._shared = shared
-
-    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
-        """Take the socket that is there."""
-        self.socket = self._shared.dup()
-        return self.socket
-
-
 class Server:
     """One worker of the API."""
 
     def __init__(self, conf: cfg.ConfigOpts, listening: socket.socket) -> None:
         self._transport = rpc.transport(conf)
-        self._http = _SharedSocketServer(
-            listening,
-            wsgi_app=app.make(conf, self._transport),
-            numthreads=conf.api.worker_threads,
-            server_name="kongming-api",
-        )
-        if conf.api.enable_ssl_api:
-            self._http.ssl_adapter = builtin.BuiltinSSLAdapter(
-                conf.api.ssl_cert_file, conf.api.ssl_key_file
-            )
+        self._listening = listening
+        self._http = http.Server(listening, conf, app.make(conf, self._transport))
         scheme = "https" if conf.api.enable_ssl_api else "http"
-        self.url = f"{scheme}://{conf.api.host_ip}:{listening.getsockname()[1]}"
+        host = f"[{conf.api.host_ip}]" if ":" in conf.api.host_ip else conf.api.host_ip
+        self.url = f"{scheme}://{host}:{listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._http.serve, name="api", daemon=True)
 
     def start(self) -> None:
@@ -81,6 +58,7 @@ class Server:
         """Finish the requests under way and close."""
         self._http.stop()
         self._thread.join()
+        self._listening.close()
         self._transport.cleanup()
         engine.dispose()
 

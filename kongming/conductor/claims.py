@@ -2,6 +2,7 @@
 """Who holds which pCPU: decided here, inside a transaction that has locked the host."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import orm
 
@@ -12,6 +13,14 @@ from kongming.topology import cpuset, fit
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
+
+#: Why a pin that waited for an instance does not get it.
+OTHER_PROJECT = "the instance belongs to another project than the pin"
+
+
+def is_others(pin: Any, instance: models.Instance) -> bool:
+    """Whether an instance is of another project than a pin, which then must not touch it."""
+    return bool(pin.project_id and instance.project_id and pin.project_id != instance.project_id)
 
 
 class Ledger:
@@ -68,7 +77,7 @@ class Ledger:
         """
         uuid, placement = pin.instance_uuid, pin.placement or Placement()
         in_force = pin.in_force or Placement()
-        held = self._held(uuid) & in_force.vcpu_cpus
+        held = 0 if in_force == placement else self._held(uuid) & in_force.vcpu_cpus
         if pin.wish.cpu_policy == "dedicated":
             held |= placement.vcpu_cpus
         self._claims = {cpu: who for cpu, who in self._claims.items() if who != uuid}

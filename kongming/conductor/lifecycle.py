@@ -9,7 +9,7 @@ from sqlalchemy import orm
 
 from kongming import exception, objects
 from kongming.conductor import history
-from kongming.conductor.claims import Ledger
+from kongming.conductor.claims import OTHER_PROJECT, Ledger, is_others
 from kongming.context import RequestContext
 from kongming.db import bulk, hosts, models, pin_events, pins
 from kongming.db import claims as db_claims
@@ -105,8 +105,8 @@ class Lifecycle:
         return self._ledger.save() or self.placements_changed
 
     def _place(self, pin: models.Pin, instance: models.Instance) -> None:
-        if pin.project_id and instance.project_id and pin.project_id != instance.project_id:
-            self._change(pin, FAILED, "the instance belongs to another project than the pin")
+        if is_others(pin, instance):
+            self._change(pin, FAILED, OTHER_PROJECT)
             return
         try:
             placement = self._ledger.place(pin.wish, instance, self._host.topology)

@@ -10,7 +10,7 @@ from kongming.conductor.retry import Moved, retried
 from kongming.context import RequestContext
 from kongming.db import engine, hosts, instances, models, pin_events, pins
 from kongming.objects.instance import ACTIVE_STATES
-from kongming.objects.pin import PENDING, WAITING
+from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
 
@@ -26,7 +26,9 @@ def create(context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin
         if row is not None and not row.deleted:
             raise exception.PinExists(instance_uuid=uuid)
         instance = _instance_on(session, uuid, where)
-        if instance is None and not wait:
+        # it may have come, with an owner, since the API looked for it
+        hidden = instance is not None and claims.is_others(pin, instance)
+        if hidden or (instance is None and not wait):
             raise exception.InstanceNotFound(instance_uuid=uuid)
         if row is None:
             row = models.Pin(instance_uuid=uuid, generation=0)
@@ -112,6 +114,9 @@ def _decide(
     row.generation += 1
     row.status, row.reason = WAITING, None
     if instance is None or host is None:
+        return
+    if claims.is_others(row, instance):
+        row.status, row.reason = FAILED, claims.OTHER_PROJECT
         return
     with session.no_autoflush:
         ledger = claims.Ledger(session, host.name, pins.lock_on_host(session, host.name))

@@ -55,15 +55,25 @@ class Kernel:
         """
         placement = Placement({EMULATOR: 0})
         with self._process(uuid) as pid:
-            for tid in map(int, os.listdir(f"{self._root}/{pid}/task")):
-                try:
-                    part = self._part(pid, tid)
-                    cpus = cpuset.from_members(self._affinity(tid))
-                except (FileNotFoundError, ProcessLookupError):
-                    continue  # QEMU's workers come and go
+            for _, part, cpus in self._threads(pid):
                 placement[part] = placement.get(part, 0) | cpus
             placement[MEMORY] = self._memory_nodes(pid)
         return placement
+
+    def confine(self, uuid: str, part: Part, mask: int) -> None:
+        """Let every thread of a part run on the pCPUs in ``mask``, as libvirt did for one.
+
+        libvirt sets the affinity of a single thread of each part; since Linux 6.2 the
+        others stay within what they inherited, however wide their cgroup becomes.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._process(uuid) as pid:
+            for tid, owner, cpus in self._threads(pid):
+                if owner == part and cpus != mask:
+                    # the kernel's own threads refuse, and new ones inherit the right mask
+                    with contextlib.suppress(OSError):
+                        os.sched_setaffinity(tid, cpuset.members(mask))
 
     def memory_nodes(self, uuid: str) -> int:
         """Return the bitmask of the NUMA nodes from which an instance may take memory.
@@ -111,6 +121,14 @@ class Kernel:
             raise InstanceGone(gone) from error
         except PermissionError as error:
             raise HypervisorError(f"may not look at the process of instance {uuid}") from error
+
+    def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
+        """Yield thread id, part, and the pCPUs on which the thread may run."""
+        for tid in map(int, os.listdir(f"{self._root}/{pid}/task")):
+            try:
+                yield tid, self._part(pid, tid), cpuset.from_members(self._affinity(tid))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # QEMU's workers come and go
 
     def _part(self, pid: int, tid: int) -> Part:
         for file, patterns in (("comm", _NAMES), ("cgroup", _GROUPS)):

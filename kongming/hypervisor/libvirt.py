@@ -138,6 +138,8 @@ class LibvirtDriver(driver.Driver):
                 domain.pinIOThread(part.number, cpus, _FLAGS[scope])
             else:
                 domain.pinEmulator(cpus, _FLAGS[scope])
+            if scope is Scope.LIVE:
+                self._kernel.confine(uuid, part, mask)
 
     def listen(self, callback: Callable[[str], None]) -> None:
         self._daemon.listen(callback)

@@ -71,8 +71,10 @@ class Database(fixtures.Fixture):
     def _setUp(self) -> None:
         directory = self.useFixture(fixtures.TempDir()).path
         self.url = self.url or f"sqlite:///{directory}/kongming.db"
-        cfg.CONF.set_override("connection", self.url, "database")
-        self.addCleanup(cfg.CONF.clear_override, "connection", "database")
+        # safety from power cuts would be most of the time of a test
+        for name, value in {"connection": self.url, "sqlite_synchronous": False}.items():
+            cfg.CONF.set_override(name, value, "database")
+            self.addCleanup(cfg.CONF.clear_override, name, "database")
         engine.dispose()
         self.addCleanup(engine.dispose)
         migrations.upgrade()

@@ -7,23 +7,26 @@ from typing import Any
 import pecan
 
 from kongming.api.microversion import Versioned
+from kongming.api.routes import Directory
 from kongming.api.v1 import contract_2018
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
 
 
-class V1Controller:
+class V1(Directory):
     """``/v1``"""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
         self._document = document
-        self.pins = PinsController()
-        self.hosts = Versioned(contract_2018.HostsController(), HostsController())
-        self.instances = Versioned(contract_2018.InstancesController(), InstancesController())
-        self.instance_cpu_mappings = contract_2018.MappingsController()
+        self.children = {
+            "pins": PinsController(),
+            "hosts": Versioned(contract_2018.HostsController(), HostsController()),
+            "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
+            "instance_cpu_mappings": contract_2018.MappingsController(),
+        }
 
     @pecan.expose("json")
-    def index(self) -> dict[str, Any]:
+    def show(self) -> dict[str, Any]:
         """Describe this version."""
         return {"version": self._document()}

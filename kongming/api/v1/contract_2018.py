@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pecan
-from pecan import rest
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
 from kongming.api import body, links
-from kongming.api.loaded import canonical, load_instance, load_pin
+from kongming.api.loaded import canonical, load_instance, load_pin, visible
 from kongming.api.microversion import serves
+from kongming.api.routes import Collection
 from kongming.db import engine, hosts, instances, models, paging, pins
 from kongming.objects.instance import STATES
 from kongming.objects.pin import APPLIED, FAILED
@@ -85,20 +85,18 @@ class NewMapping(ChangedMapping):
 
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     wait_until_active = TextOrBoolean()
-    project_id = wtypes.text
-    user_id = wtypes.text
+    project_id = body.Identifier()
+    user_id = body.Identifier()
 
 
-class MappingsController(rest.RestController):
+class MappingsController(Collection):
     """``/v1/instance_cpu_mappings``"""
 
     @pecan.expose("json")
     def get_all(self) -> dict[str, Any]:
         """List the mappings that the caller may see, all at once as in 2018."""
-        context = pecan.request.context
-        where = models.Pin.deleted.is_(False)
-        if not policy.allows(context, rules.ALL_PROJECTS):
-            where &= models.Pin.project_id == context.project_id
+        where = visible(pecan.request.context, rules.ALL_PROJECTS, models.Pin.project_id)
+        where &= models.Pin.deleted.is_(False)
         with engine.reader() as session:
             rows = paging.everything(session, models.Pin.instance_uuid, where)
             return {"mappings": [_mapping(objects.Pin.from_row(row)) for row in rows]}
@@ -125,7 +123,8 @@ class MappingsController(rest.RestController):
                     raise exception.BadRequest.field(name, "only admins may set it")
                 owner[name] = given
         try:
-            load_instance(request.context, rules.CREATE, uuid)
+            instance = load_instance(request.context, rules.CREATE, uuid)
+            owner = {name: getattr(instance, name) or value for name, value in owner.items()}
         except exception.InstanceNotFound:
             with engine.reader() as session:
                 known = instances.get(session, uuid) is not None
@@ -139,7 +138,7 @@ class MappingsController(rest.RestController):
         return _mapping(stored)
 
     @pecan.expose("json")
-    def put(self, instance_uuid: str | None = None) -> Any:
+    def put(self, instance_uuid: str) -> Any:
         """Replace the CPU set; what else the pin wishes stays."""
         request = pecan.request
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
@@ -152,7 +151,7 @@ class MappingsController(rest.RestController):
     patch = put
 
     @pecan.expose("json")
-    def delete(self, instance_uuid: str | None = None) -> None:
+    def delete(self, instance_uuid: str) -> None:
         """Delete a mapping."""
         request = pecan.request
         pin = load_pin(request.context, rules.DELETE, instance_uuid)
@@ -161,7 +160,7 @@ class MappingsController(rest.RestController):
 
 
 @serves("1.0", "1.0")
-class HostsController(rest.RestController):
+class HostsController(Collection):
     """``/v1/hosts`` in its old shape."""
 
     @pecan.expose("json")
@@ -185,16 +184,14 @@ class HostsController(rest.RestController):
 
 
 @serves("1.0", "1.0")
-class InstancesController(rest.RestController):
+class InstancesController(Collection):
     """``/v1/instances`` in its old shape."""
 
     @pecan.expose("json")
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see, all at once as in 2018."""
-        context = pecan.request.context
-        where = None
-        if not policy.allows(context, instance_rules.ALL_PROJECTS):
-            where = models.Instance.project_id == context.project_id
+        rule = instance_rules.ALL_PROJECTS
+        where = visible(pecan.request.context, rule, models.Instance.project_id)
         with engine.reader() as session:
             rows = paging.everything(session, models.Instance.uuid, where)
             topologies = hosts.topologies(session, {row.host for row in rows})

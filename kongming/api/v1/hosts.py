@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pecan
-from pecan import rest
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
 from kongming.api import links, query
 from kongming.api.microversion import serves
+from kongming.api.routes import Collection
 from kongming.db import engine, hosts, instances, models
 from kongming.policies import hosts as rules
 from kongming.topology import cpuset
@@ -68,14 +68,14 @@ class Host(wtypes.Base):
 
 
 @serves("1.1")
-class HostsController(rest.RestController):
+class HostsController(Collection):
     """``/v1/hosts``"""
 
     @pecan.expose("json")
-    def get_all(self, **parameters: Any) -> dict[str, Any]:
+    def get_all(self) -> dict[str, Any]:
         """List the hosts."""
         policy.authorize(pecan.request.context, rules.GET)
-        page = query.page(parameters, (), SORT_KEYS)
+        page = query.page(pecan.request, (), SORT_KEYS)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Host.name, page)
             residents = instances.by_hosts(session, [row.name for row in rows])

@@ -4,14 +4,14 @@
 from typing import Any
 
 import pecan
-from pecan import rest
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
-from kongming import objects, policy
+from kongming import objects
 from kongming.api import links, query
-from kongming.api.loaded import load_instance
+from kongming.api.loaded import load_instance, visible
 from kongming.api.microversion import serves
+from kongming.api.routes import Collection
 from kongming.api.v1 import pins
 from kongming.db import engine, models
 from kongming.policies import instances as rules
@@ -38,17 +38,15 @@ class Instance(wtypes.Base):
 
 
 @serves("1.1")
-class InstancesController(rest.RestController):
+class InstancesController(Collection):
     """``/v1/instances``"""
 
     @pecan.expose("json")
-    def get_all(self, **parameters: Any) -> dict[str, Any]:
+    def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see."""
         request = pecan.request
-        page = query.page(parameters, FILTERS, SORT_KEYS)
-        where = None
-        if not policy.allows(request.context, rules.ALL_PROJECTS):
-            where = models.Instance.project_id == request.context.project_id
+        page = query.page(request, FILTERS, SORT_KEYS)
+        where = visible(request.context, rules.ALL_PROJECTS, models.Instance.project_id)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Instance.uuid, page, where)
             found = [objects.Instance.from_row(row) for row in rows]

@@ -4,13 +4,13 @@
 from typing import Any
 
 import pecan
-from pecan import rest
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
 from kongming.api import body, links, query
-from kongming.api.loaded import canonical, load_instance, load_pin
+from kongming.api.loaded import canonical, load_instance, load_pin, visible
+from kongming.api.routes import Collection
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
 from kongming.topology.wish import CPU_POLICIES, Wish, WishError
@@ -83,17 +83,16 @@ class Pin(WishBody):
     links = wtypes.ArrayType(links.Link)
 
 
-class HistoryController(rest.RestController):
+class HistoryController(Collection):
     """``/v1/pins/{instance_uuid}/history``"""
 
     @pecan.expose("json")
     def get_all(self, instance_uuid: str) -> dict[str, Any]:
         """Return the life of a pin, oldest event first; it outlives the pin."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
+        uuid = canonical(instance_uuid, missing)
         with engine.reader() as session:
-            events = [
-                objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, instance_uuid)
-            ]
+            events = [objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, uuid)]
         if not events:
             raise missing
         policy.authorize_owned(
@@ -102,19 +101,18 @@ class HistoryController(rest.RestController):
         return {"history": [_event(event) for event in events]}
 
 
-class PinsController(rest.RestController):
+class PinsController(Collection):
     """``/v1/pins``"""
 
-    history = HistoryController()
+    children = {"history": HistoryController()}
 
     @pecan.expose("json")
-    def get_all(self, **parameters: Any) -> dict[str, Any]:
+    def get_all(self) -> dict[str, Any]:
         """List the pins that the caller may see."""
         request = pecan.request
-        page = query.page(parameters, FILTERS, SORT_KEYS)
-        where = models.Pin.deleted.is_(False)
-        if not policy.allows(request.context, rules.ALL_PROJECTS):
-            where &= models.Pin.project_id == request.context.project_id
+        page = query.page(request, FILTERS, SORT_KEYS)
+        where = visible(request.context, rules.ALL_PROJECTS, models.Pin.project_id)
+        where &= models.Pin.deleted.is_(False)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Pin.instance_uuid, page, where)
             pins = [objects.Pin.from_row(row) for row in rows]
@@ -149,7 +147,7 @@ class PinsController(rest.RestController):
         return show(stored)
 
     @pecan.expose("json")
-    def put(self, instance_uuid: str | None = None) -> Any:
+    def put(self, instance_uuid: str) -> Any:
         """Replace the wish of a pin."""
         request = pecan.request
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
@@ -162,7 +160,7 @@ class PinsController(rest.RestController):
         )
 
     @pecan.expose("json")
-    def delete(self, instance_uuid: str | None = None) -> None:
+    def delete(self, instance_uuid: str) -> None:
         """Delete a pin and give its instance back the CPUs it may use without."""
         request = pecan.request
         pin = load_pin(request.context, rules.DELETE, instance_uuid)

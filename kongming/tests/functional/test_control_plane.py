@@ -257,3 +257,27 @@ class FakeHostTest(ControlPlaneCase):
         self.assertIn("restrictive", self.wait_for("failed")["reason"])
         now = self.answer("GET", f"/v1/instances/{self.domain.uuid}", 200)["observed"]
         self.assertEqual(before, now)
+
+    def test_memory_on_another_node(self) -> None:
+        movable = self.useFixture(Domain(self.host, vcpus=2))
+        path = f"/v1/instances/{movable.uuid}"
+        self.eventually(lambda: self.kongming.request("GET", path).ok)
+        wish = {"instance_uuid": movable.uuid, "vcpus": {"*": "8-11"}, "memory": {"nodes": "2"}}
+        self.answer("POST", "/v1/pins", 201, json=wish)
+        self.path = f"/v1/pins/{movable.uuid}"
+        self.wait_for("applied")
+        self.assertEqual({"nodes": "2"}, self.answer("GET", path, 200)["observed"]["memory"])
+        self.answer("DELETE", self.path, 204)
+        self.eventually(
+            lambda: self.answer("GET", path, 200)["observed"]["memory"] == {"nodes": "0-3"}
+        )
+
+    def test_emulator_threads_that_inherited_less(self) -> None:
+        narrow = self.useFixture(Domain(self.host, vcpus=1, cpuset="1"))
+        self.eventually(lambda: self.kongming.request("GET", f"/v1/instances/{narrow.uuid}").ok)
+        wish = {"instance_uuid": narrow.uuid, "emulator": "0-3", "iothreads": {"1": "8"}}
+        self.answer("POST", "/v1/pins", 201, json=wish)
+        self.eventually(lambda: narrow.allowed()["emulator"] == "0-3")
+        self.assertEqual("8", narrow.allowed()["iothread1"])
+        self.answer("DELETE", f"/v1/pins/{narrow.uuid}", 204)
+        self.eventually(lambda: set(narrow.allowed().values()) == {"1"})

@@ -60,7 +60,8 @@ class ReplaceTest(BulkTestCase):
     def test_inserts_replaces_and_deletes(self) -> None:
         self.replace([], self.rows(1, 2, 3, 4))
         self.replace([3, 9], self.rows(2, 5, name="new", iothreads=[], observed=None))
-        old, new = ("vnf", [1, 2], Placement({EMULATOR: 3})), ("new", [], None)
+        old: Any = ("vnf", [1, 2], Placement({EMULATOR: 3}))
+        new: Any = ("new", [], None)
         self.assertEqual({uuid(1): old, uuid(2): new, uuid(4): old, uuid(5): new}, self.stored())
 
     def test_two_statements_whatever_the_number(self) -> None:

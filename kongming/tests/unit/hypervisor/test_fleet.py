@@ -368,6 +368,7 @@ class RefusalTest(testtools.TestCase):
             with_instance(memory_mib=118785, state="shutoff"),
             example(nodes=64, cores_per_node=128, threads_per_core=1),
             example(offline="1-31", instances=[]),
+            example(huge_pages={1048576: 64}, instances=[]),
             with_instance(name="n" * 255, vcpus=1024, iothreads=64),
         ):
             fleet.parse(document)
