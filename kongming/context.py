@@ -10,4 +10,4 @@ class RequestContext(context.RequestContext):
 
 def service_context() -> RequestContext:
     """Return the context in which KongMing acts on its own behalf."""
-    return RequestContext(is_admin=True, overwrite=False)
+    return RequestContext(is_admin=True)

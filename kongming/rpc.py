@@ -38,12 +38,22 @@ class _ContextSerializer(oslo_messaging.NoOpSerializer):
         return values | {"auth_token": None}
 
     def deserialize_context(self, ctxt: dict[str, Any]) -> RequestContext:
-        return RequestContext.from_dict(ctxt, overwrite=False)
+        return RequestContext.from_dict(ctxt)
 
 
 def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
     """Connect to the broker that ``[DEFAULT] transport_url`` names."""
     return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=[exception.__name__])
+
+
+def disconnect(connection: oslo_messaging.Transport) -> None:
+    """Leave the broker.
+
+    The one in this process is shared by all parts, and to leave it would drop the
+    messages of those that still run.
+    """
+    if not str(connection.conf.transport_url).startswith("fake:"):
+        connection.cleanup()
 
 
 def server(

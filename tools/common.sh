@@ -115,6 +115,6 @@ make_venv() {
     # pbr takes the version from git, which says nothing in an archive without history or in a
     # checkout that belongs to somebody else.
     if ! git rev-parse --git-dir >/dev/null 2>&1; then
-        export PBR_VERSION=${PBR_VERSION:-0.0.1}
+        export PBR_VERSION=${PBR_VERSION:-0.1.0}
     fi
 }

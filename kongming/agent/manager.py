@@ -74,7 +74,7 @@ class AgentManager:
             # a call that nobody answers is not waited for; the threads are daemons
             thread.join(_STOP_GRACE)
         self._driver.close()
-        self._transport.cleanup()
+        rpc.disconnect(self._transport)
 
     @oslo_messaging.expose
     def placements_changed(self, context: RequestContext) -> None:

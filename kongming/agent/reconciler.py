@@ -34,9 +34,10 @@ class Reconciler:
             self._forget(uuid)
             return []
         generation, reason = self._failed.get(uuid, (0, ""))
-        if generation == held.generation and not retry:
-            return [self._outcome(held, "failed", reason)]
         try:
+            if generation == held.generation and not retry:
+                self._driver.scopes(uuid)  # gone? then its next start is a new chance
+                return [self._outcome(held, "failed", reason)]
             return self._bring(held)
         except InstanceGone:
             self._forget(uuid)
@@ -60,7 +61,9 @@ class Reconciler:
             self._carry_out(held, target, given)
         self._failed.pop(uuid, None)
         self._in_place[uuid] = held.generation
-        outcomes.append(self._outcome(held, "applied" if held.placement else RELEASED, None))
+        # a placement without parts is one too: the wish may ask for nothing
+        result = RELEASED if held.placement is None else "applied"
+        outcomes.append(self._outcome(held, result, None))
         return outcomes
 
     def _carry_out(self, held: Held, target: Placement, given: Placement) -> None:
@@ -72,20 +75,27 @@ class Reconciler:
             transaction.carry_out(self._driver, uuid, target)
         except (HypervisorError, transaction.NotApplied) as error:
             if not isinstance(error, transaction.NotRestored | InstanceGone):
-                self._store.carried_out(uuid, held.in_force, held.given)
+                self._store.carried_out(uuid, held.in_force, given)
             raise
-        self._store.carried_out(uuid, held.placement, given if held.placement else None)
+        released = held.placement is None
+        self._store.carried_out(uuid, held.placement, None if released else given)
 
     def _target(self, held: Held) -> tuple[Placement, Placement]:
         """Return where all parts that were ever touched belong, and what they were given."""
+        in_force = held.in_force or Placement()
         given = held.given
         if given is None:
-            explicit = self._driver.scopes(held.instance_uuid)[-1]
-            given = self._driver.read(held.instance_uuid, explicit)
-            if explicit is Scope.LIVE:
-                given = Placement()
+            given = Placement()
+            if Scope.PERSISTENT in self._driver.scopes(held.instance_uuid):
+                definition = self._driver.read(held.instance_uuid, Scope.PERSISTENT)
+                # KongMing's own entries came with a migration, or before the file was lost
+                given.update(
+                    (part, mask)
+                    for part, mask in definition.items()
+                    if mask & ~in_force.get(part, 0)
+                )
         target = Placement(held.placement or {})
-        left = [part for part in held.in_force or {} if part not in target]
+        left = [part for part in in_force if part not in target]
         if left:
             unpinned = self._driver.unpinned(held.instance_uuid)
             for part in left:

@@ -56,19 +56,20 @@ class Store:
         What this agent itself carried out is known better here than there.
         """
         with self._lock:
-            pins_before, self._pins = self._pins, {}
+            # readers take no lock: they find the pins as they were, or as they are
+            after: dict[str, Held] = {}
             for pin in pins:
-                before = pins_before.get(pin.instance_uuid)
-                self._pins[pin.instance_uuid] = Held(
+                before = self._pins.get(pin.instance_uuid)
+                after[pin.instance_uuid] = Held(
                     instance_uuid=pin.instance_uuid,
                     generation=pin.generation,
                     placement=pin.placement,
                     in_force=pin.in_force if before is None else before.in_force,
                     given=None if before is None else before.given,
                 )
-            changed = [uuid for uuid, held in self._pins.items() if pins_before.get(uuid) != held]
-            if changed or len(pins_before) != len(self._pins):
-                self._save()
+            changed = [uuid for uuid, held in after.items() if self._pins.get(uuid) != held]
+            if changed or len(after) != len(self._pins):
+                self._keep(after)
             return changed
 
     def carried_out(self, uuid: str, in_force: Placement | None, given: Placement | None) -> None:
@@ -77,10 +78,10 @@ class Store:
             held = self._pins.get(uuid)
             if held is None or (held.in_force, held.given) == (in_force, given):
                 return
-            self._pins[uuid] = dataclasses.replace(held, in_force=in_force, given=given)
-            self._save()
+            now = dataclasses.replace(held, in_force=in_force, given=given)
+            self._keep(self._pins | {uuid: now})
 
-    def _save(self) -> None:
+    def _keep(self, pins: dict[str, Held]) -> None:
         data = [
             {
                 "instance_uuid": held.instance_uuid,
@@ -89,7 +90,7 @@ class Store:
                 "in_force": _dump(held.in_force),
                 "given": _dump(held.given),
             }
-            for held in self._pins.values()
+            for held in pins.values()
         ]
         temporary = self._path.with_suffix(".new")
         with temporary.open("w") as file:
@@ -97,6 +98,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
+        self._pins = pins
 
     def _load(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +116,7 @@ class Store:
             }
         except FileNotFoundError:
             LOG.info("No placements are stored in %s yet", self._path)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             # the conductor knows them too; a broken file must not keep the agent down
             LOG.error("%s is unreadable and ignored: %r", self._path, error)
 

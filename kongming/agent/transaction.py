@@ -40,7 +40,12 @@ def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
         raise
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing %s steps", uuid, error, len(begun))
-        stuck = _undo(driver, uuid, begun, before)
+        try:
+            stuck = _undo(driver, uuid, begun, before)
+        except InstanceGone:
+            raise
+        except HypervisorError as failure:
+            stuck = [str(failure)]
         if stuck:
             raise NotRestored(f"{error}; could not be undone: {', '.join(stuck)}") from error
         raise NotApplied(str(error)) from error

@@ -6,7 +6,7 @@ from typing import Any
 import pecan
 
 from kongming.api import microversion, query
-from kongming.api.routes import Directory
+from kongming.api.routes import Document
 from kongming.api.v1 import V1
 
 
@@ -22,7 +22,7 @@ def document() -> dict[str, Any]:
     }
 
 
-class Root(Directory):
+class Root(Document):
     """``/``"""
 
     def __init__(self) -> None:

@@ -50,10 +50,10 @@ class Node:
         raise NotImplementedError
 
 
-class Directory(Node):
-    """A document, shown by ``show``, and other nodes below it by name."""
+class Document(Node):
+    """What ``show`` shows, and other nodes below it by name."""
 
-    children: Mapping[str, Node]
+    children: Mapping[str, Node] = {}
 
     def route(self, path: list[str], request: webob.Request) -> Route:
         """Go down, or show the document."""

@@ -59,7 +59,7 @@ class Server:
         self._http.stop()
         self._thread.join()
         self._listening.close()
-        self._transport.cleanup()
+        rpc.disconnect(self._transport)
         engine.dispose()
 
 

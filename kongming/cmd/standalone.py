@@ -78,22 +78,22 @@ class Parts:
 
     def __init__(self, conf: cfg.ConfigOpts, agents: Mapping[str, Driver]) -> None:
         migrations.upgrade()
-        api = server.Server(conf, server.listen(conf))
-        self.url = api.url
-        self._parts: list[service.Running] = [
-            ConductorManager(conf),
-            *(AgentManager(conf, host, driver) for host, driver in agents.items()),
-            api,
-        ]
+        self._api = server.Server(conf, server.listen(conf))
+        self.url = self._api.url
+        self._conductor = ConductorManager(conf)
+        #: The agent of each host.
+        self.agents = {
+            host: AgentManager(conf, host, driver) for host, driver in agents.items()
+        }
 
     def start(self) -> None:
         """Start each part, the API last."""
-        for part in self._parts:
+        for part in (self._conductor, *self.agents.values(), self._api):
             part.start()
 
     def stop(self) -> None:
         """Stop each part, the API first."""
-        for part in reversed(self._parts):
+        for part in (self._api, *self.agents.values(), self._conductor):
             part.stop()
 
 

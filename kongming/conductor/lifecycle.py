@@ -47,7 +47,8 @@ class Lifecycle:
         if pin is None or pin.host != self._host.name:
             return
         self._ledger.forget(uuid)
-        pin.host = pin.placement = pin.in_force = None
+        # a migrated instance takes along what is in force: its next host must know
+        pin.host = pin.placement = None
         if pin.deleted:
             self._removed.add(uuid)
         else:
@@ -92,7 +93,8 @@ class Lifecycle:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)
-        self._change(pin, outcome.result, outcome.reason)
+        if pin.status != WAITING:  # else this was before the instance stopped
+            self._change(pin, outcome.result, outcome.reason)
 
     def save(self) -> bool:
         """Write everything; return whether placements or claims on the host changed."""
@@ -116,6 +118,9 @@ class Lifecycle:
         pin.project_id = instance.project_id or pin.project_id
         pin.user_id = instance.user_id or pin.user_id
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
+        if pin.placement not in (None, placement):
+            # word of the former placement must not be taken for word of this one
+            pin.generation += 1
         pin.placement = placement
         self._ledger.settle(pin)
         self._change(pin, PENDING, None)

@@ -48,7 +48,7 @@ class ConductorManager:
         """Finish the calls under way and leave the broker."""
         self._server.stop()
         self._server.wait()
-        self._transport.cleanup()
+        rpc.disconnect(self._transport)
         engine.dispose()
 
     @oslo_messaging.expose

@@ -16,7 +16,8 @@ def get(session: orm.Session, uuid: str) -> Instance | None:
 
 def on_host(session: orm.Session, host: str) -> Sequence[Instance]:
     """Return the instances of a host."""
-    return session.scalars(sa.select(Instance).where(Instance.host == host)).all()
+    query = sa.select(Instance).where(Instance.host == host).order_by(Instance.uuid)
+    return session.scalars(query).all()
 
 
 def touched_by_report(

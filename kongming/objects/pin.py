@@ -21,7 +21,7 @@ class Pin(base.KongMingObject):
     ``placement`` is where the instance shall be: None while no host is known, and when
     the pin was deleted and its host has yet to release the instance. ``in_force`` is where
     KongMing may have put the instance by now: what its host last confirmed, joined with
-    what was asked since; None if nothing was ever asked there.
+    what was asked since; None if nothing was ever asked. A migrated instance takes it along.
     """
 
     VERSION = "1.0"

@@ -7,14 +7,14 @@ from typing import Any
 import pecan
 
 from kongming.api.microversion import Versioned
-from kongming.api.routes import Directory
+from kongming.api.routes import Document
 from kongming.api.v1 import contract_2018
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
 
 
-class V1(Directory):
+class V1(Document):
     """``/v1``"""
 
     def __init__(self, document: Callable[[], dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from wsme.rest import json as wsme_json
 from kongming import exception, objects, policy
 from kongming.api import body, links, query
 from kongming.api.loaded import canonical, load_instance, load_pin, visible
-from kongming.api.routes import Collection
+from kongming.api.routes import Collection, Document
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
 from kongming.topology.wish import CPU_POLICIES, Wish, WishError
@@ -83,11 +83,11 @@ class Pin(WishBody):
     links = wtypes.ArrayType(links.Link)
 
 
-class HistoryController(Collection):
+class HistoryController(Document):
     """``/v1/pins/{instance_uuid}/history``"""
 
     @pecan.expose("json")
-    def get_all(self, instance_uuid: str) -> dict[str, Any]:
+    def show(self, instance_uuid: str) -> dict[str, Any]:
         """Return the life of a pin, oldest event first; it outlives the pin."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
         uuid = canonical(instance_uuid, missing)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The samples in ``doc/api_samples``, which the API reference shows, are what really happens.
+
+Each file holds one request and its answer. Here the requests are sent again, in order; the
+answers must have the keys and types that the files show. Values may differ: samples were
+recorded from ``kongming-standalone``, whose fleet, when it is given none, is used here too.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import requests
+
+import kongming
+from kongming.hypervisor import fleet
+from kongming.tests.embedded import base
+
+SAMPLES = pathlib.Path(kongming.__file__).parents[1] / "doc" / "api_samples"
+
+#: Every sample, and the last event in the history of the pin for which the next one waits.
+STORY = (
+    ("versions/root", None),
+    ("versions/v1", None),
+    ("hosts/list", None),
+    ("hosts/show", None),
+    ("pins/create", "applied"),
+    ("pins/show", None),
+    ("pins/list", None),
+    ("instances/list", None),
+    ("instances/show", None),
+    ("errors/claimed", None),
+    ("errors/several", None),
+    ("errors/version", None),
+    ("pins/change", "applied"),
+    ("errors/stale", None),
+    ("pins/delete", "released"),
+    ("pins/history", None),
+    ("contract_2018/mapping-create", "applied"),
+    ("contract_2018/mapping-show", None),
+    ("contract_2018/mapping-list", None),
+    ("contract_2018/host-show", None),
+    ("contract_2018/host-list", None),
+    ("contract_2018/instance-show", None),
+    ("contract_2018/instance-list", None),
+    ("contract_2018/mapping-change", "applied"),
+    ("contract_2018/mapping-delete", "released"),
+    ("contract_2018/mapping-missing", None),
+)
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return a sample: ``{"request": …, "answer": …}``."""
+    sample: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
+    return sample
+
+
+def shape(value: Any) -> Any:
+    """Return a JSON value with the name of its type in place of each scalar."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value).__name__
+
+
+class SamplesTest(base.EmbeddedTestCase):
+    fleet_text = pathlib.Path(fleet.__file__).with_name("default_fleet.yaml").read_text()
+
+    def test_answers_have_the_keys_and_types_of_the_samples(self) -> None:
+        uuid = load("pins/create")["request"]["body"]["instance_uuid"]
+        for name, event in STORY:
+            sample = load(name)
+            self.assertEqual(["request", "answer"], list(sample))
+            answer = self._send(**sample["request"])
+            self._compare(name, sample["answer"], answer)
+            if event is not None:
+                self.eventually(lambda event=event: self.history(uuid)[-1]["event"] == event)  # type: ignore[misc]
+
+    def test_every_sample_is_told(self) -> None:
+        files = {str(path.relative_to(SAMPLES).with_suffix("")) for path in SAMPLES.rglob("*.*")}
+        self.assertEqual(sorted(name for name, _ in STORY), sorted(files))
+
+    def _send(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
+    ) -> requests.Response:
+        return requests.request(
+            method, self.kongming.url + path, headers=headers, json=body, timeout=30
+        )
+
+    def _compare(self, name: str, expected: dict[str, Any], answer: requests.Response) -> None:
+        self.assertEqual(expected["status"], answer.status_code, f"{name}: {answer.text}")
+        for header in expected["headers"]:
+            self.assertIn(header, answer.headers, name)
+        if "body" in expected:
+            self.assertEqual(shape(expected["body"]), shape(answer.json()), name)
+        else:
+            self.assertEqual(b"", answer.content, name)

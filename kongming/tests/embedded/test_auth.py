@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may see and do what, with keystonemiddleware in front; only Keystone itself is missing."""
+
+from typing import Any
+
+import requests
+from keystonemiddleware import fixture as keystone
+
+from kongming import policies
+from kongming.policies import base as base_rules
+from kongming.tests.embedded import base
+from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
+
+MAPPINGS = "/v1/instance_cpu_mappings"
+
+#: One more instance, of which nobody knows the owner (no "project_id" reaches the database).
+TOKENS: dict[str, dict[str, Any]] = {
+    "admin": {"user_id": "root", "project_id": "operators", "role_list": ["admin"]},
+    "telco": {"user_id": "mano", "project_id": "telco", "role_list": ["member"]},
+    "telco reader": {"user_id": "eye", "project_id": "telco", "role_list": ["reader"]},
+    "shop": {"user_id": "clerk", "project_id": "shop", "role_list": ["member"]},
+    "nobody": {"user_id": "nobody", "project_id": "empty", "role_list": []},
+    "unscoped": {"user_id": "mano", "role_list": []},
+    "expired": {
+        "user_id": "root",
+        "project_id": "operators",
+        "role_list": ["admin"],
+        "expires": "2020-01-01T00:00:00Z",
+    },
+}
+
+
+class AuthTestCase(base.EmbeddedTestCase):
+    api_options = {"auth_strategy": "keystone"}
+
+    def setUp(self) -> None:
+        tokens = self.useFixture(keystone.AuthTokenFixture())
+        for token, data in TOKENS.items():
+            tokens.add_token_data(token_id=token, **data)
+        super().setUp()
+
+    def ask(self, token: str | None, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request with a token."""
+        headers = options.pop("headers", {})
+        if token is not None:
+            headers = {**headers, "X-Auth-Token": token}
+        return self.request(method, path, headers=headers, **options)
+
+    def post(self, token: str, uuid: str, expect: int = 201, **wish: Any) -> requests.Response:
+        """Pin an instance."""
+        wish = wish or {"vcpus": {"*": "4-7"}}
+        answer = self.ask(token, "POST", "/v1/pins", json={"instance_uuid": uuid, **wish})
+        self.assertEqual(expect, answer.status_code, answer.text)
+        return answer
+
+    def keys(self, token: str, path: str, key: str = "instance_uuid") -> list[str]:
+        """Return the keys that a list shows."""
+        answer = self.ask(token, "GET", path)
+        self.assertEqual(200, answer.status_code, answer.text)
+        body = answer.json()
+        body.pop("next", None)
+        (found,) = body.values()
+        return [each[key] for each in found]
+
+
+class TokenTest(AuthTestCase):
+    def test_token_is_required(self) -> None:
+        for token in (None, "", "wrong", "expired", "admin ", "ADMIN", "\xe9"):
+            for method, path in (
+                ("GET", "/v1/pins"),
+                ("GET", f"/v1/pins/{VNF}"),
+                ("POST", "/v1/pins"),
+                ("PUT", f"/v1/pins/{VNF}"),
+                ("DELETE", f"/v1/pins/{VNF}"),
+                ("GET", "/v1/hosts"),
+                ("GET", "/v1/instances"),
+                ("GET", MAPPINGS),
+                ("PATCH", f"{MAPPINGS}/{VNF}"),
+                # what is not there is told to nobody either
+                ("GET", "/v1/colours"),
+                ("GET", "/v2"),
+                ("BREW", "/v1/pins"),
+            ):
+                if token != "admin ":  # HTTP strips it
+                    answer = self.ask(token, method, path)
+                    self.assert_error(answer, 401, "unauthorized", "token")
+                    self.assertIn("WWW-Authenticate", answer.headers)
+
+    def test_form_does_not_depend_on_what_is_accepted(self) -> None:
+        for accepted in ("application/json", "text/html", "*/*", "text/plain"):
+            answer = self.ask("wrong", "GET", "/v1/pins", headers={"Accept": accepted})
+            self.assert_error(answer, 401, "unauthorized")
+
+    def test_version_documents_need_no_token(self) -> None:
+        for token in (None, "wrong", "expired", "shop"):
+            for path in ("/", "/v1", "/v1/"):
+                self.assertEqual(200, self.ask(token, "GET", path).status_code)
+                self.assertEqual(405, self.ask(token, "POST", path).status_code)
+
+    def test_ways_around_the_token(self) -> None:
+        for path in ("/v1/pins?x=/v1", "/v1//", "/v1/./", "/v1/..", "/%2e/", "/v1/%2e", "/V1"):
+            answer = self.raw(
+                f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+            )
+            self.assertEqual(401, answer.status, path)
+
+    def test_identity_headers_of_the_client_are_not_believed(self) -> None:
+        forged = {
+            "X-Roles": "admin",
+            "X-Role": "admin",
+            "X-User-Id": "root",
+            "X-User": "root",
+            "X-User-Name": "root",
+            "X-Project-Id": "telco",
+            "X-Project-Name": "telco",
+            "X-Tenant-Id": "telco",
+            "X-Tenant": "telco",
+            "X-Tenant-Name": "telco",
+            "X-Domain-Id": "default",
+            "X-Identity-Status": "Confirmed",
+            "X-Is-Admin-Project": "True",
+            "X-Service-Roles": "admin",
+            "X-Service-Identity-Status": "Confirmed",
+            "OpenStack-System-Scope": "all",
+            "X-Service-Project-Id": "telco",
+        }
+        # and in the spelling that becomes the same variable of WSGI
+        forged |= {name.replace("-", "_"): value for name, value in forged.items()}
+        self.post("telco", VNF)
+        for token in ("nobody", "unscoped", "shop"):
+            expected = [OTHER] if token == "shop" else []
+            answer = self.ask(token, "GET", "/v1/instances", headers=forged)
+            self.assertEqual(
+                expected, [each["uuid"] for each in answer.json()["instances"]], token
+            )
+            answer = self.ask(token, "GET", f"/v1/pins/{VNF}", headers=forged)
+            self.assert_error(answer, 404, "pin_not_found")
+            answer = self.ask(token, "GET", "/v1/hosts", headers=forged)
+            self.assert_error(answer, 403, "forbidden")
+        for bad in (None, "wrong"):
+            answer = self.ask(bad, "GET", "/v1/pins", headers=forged)
+            self.assert_error(answer, 401, "unauthorized")
+            self.assertEqual(200, self.ask(bad, "GET", "/v1", headers=forged).status_code)
+
+    def test_history_names_who_it_was(self) -> None:
+        answer = self.post("telco", VNF)
+        history = self.ask("admin", "GET", f"/v1/pins/{VNF}/history").json()["history"]
+        self.assertEqual(
+            ("created", "mano", answer.headers["OpenStack-Request-Id"]),
+            (history[0]["event"], history[0]["user_id"], history[0]["request_id"]),
+        )
+
+    def test_token_goes_no_further(self) -> None:
+        self.useFixture(  # the token must not be in a message, where every agent can read it
+            keystone.fixtures.MonkeyPatch(
+                "oslo_messaging._drivers.impl_fake.FakeDriver._check_serialize",
+                staticmethod(lambda message: messages.append(str(message))),
+            )
+        )
+        messages: list[str] = []
+        self.post("telco reader", VNF)
+        self.assertTrue(messages)
+        self.assertEqual([], [each for each in messages if "telco reader" in each])
+
+
+class MemberTest(AuthTestCase):
+    def test_members_act_for_their_project(self) -> None:
+        self.post("telco", VNF)
+        for method, body in (("GET", None), ("PUT", {"vcpus": {"*": "1"}}), ("DELETE", None)):
+            path = f"/v1/pins/{VNF}"
+            self.assert_error(
+                self.ask("shop", method, path, json=body), 404, "pin_not_found", VNF
+            )
+            answer = self.ask("telco", method, path, json=body)
+            self.assertTrue(answer.ok, answer.text)
+
+    def test_instances_of_others_are_not_there(self) -> None:
+        for uuid in (OTHER, UNKNOWN):
+            # the same words for what is not there and what is not one's own
+            message = f"instance_uuid: instance {uuid} is not known on any host."
+            for answer in (
+                self.post("telco", uuid, expect=404),
+                self.ask("telco", "GET", f"/v1/instances/{uuid}"),
+            ):
+                self.assert_error(answer, 404, "instance_not_found")
+                self.assertEqual(message, answer.json()["message"])
+        answer = self.ask("telco", "GET", f"/v1/instances/{VNF}")
+        self.assertEqual((200, "telco"), (answer.status_code, answer.json()["project_id"]))
+
+    def test_lists_are_filtered(self) -> None:
+        for uuid in (VNF, OTHER, OFF):
+            self.post("admin", uuid, vcpus={"*": "1"})
+        for token, own in (
+            ("telco", [VNF, OFF]),
+            ("telco reader", [VNF, OFF]),
+            ("shop", [OTHER]),
+            ("nobody", []),
+            ("unscoped", []),
+            ("admin", [VNF, OTHER, OFF]),
+        ):
+            self.assertEqual(own, self.keys(token, "/v1/pins"))
+            self.assertEqual(own, self.keys(token, "/v1/instances", "uuid"))
+            self.assertEqual(own, self.keys(token, MAPPINGS))
+        old = {"OpenStack-API-Version": "resource_pin 1.0"}
+        answer = self.ask("shop", "GET", "/v1/instances", headers=old)
+        self.assertEqual([OTHER], [each["uuid"] for each in answer.json()["instances"]])
+
+    def test_filters_show_no_more(self) -> None:
+        for uuid in (VNF, OTHER):
+            self.post("admin", uuid, vcpus={"*": "1"})
+        for noun in ("pins", "instances"):
+            for query in ("project_id=shop", "user_id=clerk", "project_id=shop&limit=1"):
+                self.assertEqual([], self.keys("telco", f"/v1/{noun}?{query}", "x"))
+
+    def test_markers_show_no_more(self) -> None:
+        for uuid in (VNF, OTHER, OFF):
+            self.post("admin", uuid, vcpus={"*": "1"})
+        for noun, key in (("pins", "instance_uuid"), ("instances", "uuid")):
+            for marker in (OTHER, UNKNOWN):
+                answer = self.ask("telco", "GET", f"/v1/{noun}?marker={marker}")
+                self.assert_error(answer, 400, "invalid_field")
+                self.assertEqual("marker: is not in the list", answer.json()["message"])
+            self.assertEqual([OFF], self.keys("telco", f"/v1/{noun}?marker={VNF}", key))
+
+    def test_pages_are_full(self) -> None:
+        for uuid in (VNF, OTHER, OFF):
+            self.post("admin", uuid, vcpus={"*": "1"})
+        answer = self.ask("telco", "GET", "/v1/pins?limit=2").json()
+        self.assertEqual(2, len(answer["pins"]))
+        self.assertNotIn("next", answer)
+
+    def test_hosts_are_for_admins(self) -> None:
+        for version in ("1.0", "1.1"):
+            headers = {"OpenStack-API-Version": f"resource_pin {version}"}
+            for path in ("/v1/hosts", "/v1/hosts/one", "/v1/hosts/three"):
+                for token in ("telco", "shop", "nobody", "unscoped"):
+                    answer = self.ask(token, "GET", path, headers=headers)
+                    self.assert_error(answer, 403, "forbidden", "resource_pin:hosts:get")
+            for path in ("/v1/hosts", "/v1/hosts/one"):
+                answer = self.ask("admin", "GET", path, headers=headers)
+                self.assertEqual(200, answer.status_code)
+
+    def test_history_is_for_the_owner(self) -> None:
+        path = f"/v1/pins/{VNF}/history"
+        self.post("telco", VNF)
+        for _ in range(2):
+            for token in ("shop", "nobody", "unscoped"):
+                self.assert_error(self.ask(token, "GET", path), 404, "pin_not_found", VNF)
+            for token in ("telco", "admin"):
+                self.assertEqual(200, self.ask(token, "GET", path).status_code)
+            # it outlives the pin
+            self.ask("telco", "DELETE", f"/v1/pins/{VNF}")
+
+    def test_claims_are_told_to_others(self) -> None:
+        """Whoever is refused a pCPU learns who holds it, and nothing more."""
+        self.post("telco", VNF, cpu_policy="dedicated", vcpus={"*": "4-7"})
+        answer = self.post("shop", OTHER, expect=409, vcpus={"*": "7-8"})
+        self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", VNF)
+
+    def test_pin_belongs_to_the_owner_of_the_instance(self) -> None:
+        answer = self.post("admin", VNF).json()
+        self.assertEqual(("telco", "mano"), (answer["project_id"], answer["user_id"]))
+        self.assertEqual(200, self.ask("telco", "GET", f"/v1/pins/{VNF}").status_code)
+
+    def test_what_nobody_owns_is_for_admins(self) -> None:
+        """An instance that Nova did not make has no project, and nor has an unscoped token."""
+        self.kongming.forget_owner(VNF)
+        path = f"/v1/instances/{VNF}"
+        for token in ("unscoped", "nobody", "telco"):
+            self.assert_error(self.ask(token, "GET", path), 404, "instance_not_found")
+            self.assertNotIn(VNF, self.keys(token, "/v1/instances", "uuid"))
+            self.post(token, VNF, expect=404)
+        self.assertEqual(200, self.ask("admin", "GET", path).status_code)
+        self.post("admin", VNF)
+
+
+class MappingTest(AuthTestCase):
+    """The calls of 2018."""
+
+    def create(self, token: str, uuid: str, **fields: Any) -> requests.Response:
+        body = {"instance_uuid": uuid, "cpu_mappings": "4-7", **fields}
+        return self.ask(token, "POST", MAPPINGS, json=body)
+
+    def test_owner_is_set_by_admins_only(self) -> None:
+        for name in ("project_id", "user_id"):
+            for value in ("telco", "mano", "x"):
+                answer = self.create("telco", VNF, **{name: value})
+                self.assert_error(answer, 400, "invalid_field", name)
+        wait = {"wait_until_active": True}
+        answer = self.create("admin", UNKNOWN, project_id="telco", user_id="mano", **wait)
+        self.assertEqual(201, answer.status_code, answer.text)
+        self.assertEqual(
+            ("telco", "mano"), (answer.json()["project_id"], answer.json()["user_id"])
+        )
+        self.assertEqual(200, self.ask("telco", "GET", f"{MAPPINGS}/{UNKNOWN}").status_code)
+        answer = self.ask("shop", "GET", f"{MAPPINGS}/{UNKNOWN}")
+        self.assert_error(answer, 404, "pin_not_found")
+
+    def test_waiting_pin_belongs_to_who_asked(self) -> None:
+        answer = self.create("shop", UNKNOWN, wait_until_active=True)
+        self.assertEqual(
+            ("shop", "clerk"), (answer.json()["project_id"], answer.json()["user_id"])
+        )
+
+    def test_instances_of_others_are_not_there(self) -> None:
+        # even where one that is not there would be waited for
+        for wait in (False, True):
+            answer = self.create("shop", VNF, wait_until_active=wait)
+            self.assert_error(answer, 404, "instance_not_found", VNF)
+
+    def test_mappings_of_others_are_not_there(self) -> None:
+        self.create("telco", VNF)
+        for method, body in (("GET", None), ("PATCH", {"cpu_mappings": "1"}), ("DELETE", None)):
+            answer = self.ask("shop", method, f"{MAPPINGS}/{VNF}", json=body)
+            self.assert_error(answer, 404, "pin_not_found", VNF)
+            answer = self.ask("telco", method, f"{MAPPINGS}/{VNF}", json=body)
+            self.assertTrue(answer.ok, answer.text)
+
+
+class RulesTest(AuthTestCase):
+    """An operator's own rules hold."""
+
+    def test_seeing_without_changing(self) -> None:
+        self.kongming.set_policy(
+            {
+                "resource_pin:pins:update": "role:admin",
+                "resource_pin:pins:delete": "role:admin",
+                "resource_pin:pins:create": "role:member",
+            }
+        )
+        self.post("telco reader", VNF, expect=403)
+        self.post("telco", VNF)
+        path = f"/v1/pins/{VNF}"
+        self.assertEqual(200, self.ask("telco", "GET", path).status_code)
+        for method, body in (("PUT", {}), ("DELETE", None)):
+            answer = self.ask("telco", method, path, json=body)
+            self.assert_error(answer, 403, "forbidden", "resource_pin:pins:")
+            self.assert_error(self.ask("shop", method, path, json=body), 404, "pin_not_found")
+        self.assertEqual(204, self.ask("admin", "DELETE", path).status_code)
+
+    def test_every_rule_is_documented(self) -> None:
+        for rule in policies.list_rules():
+            self.assertTrue(rule.description)
+            if rule not in base_rules.RULES:
+                self.assertTrue(getattr(rule, "operations", None), rule.name)

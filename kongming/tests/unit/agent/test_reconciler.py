@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running instances are made to match the placements that the agent holds."""
+
+from typing import Any
+
+import fixtures
+
+from kongming import objects
+from kongming.agent.reconciler import Reconciler
+from kongming.agent.store import Held, Store
+from kongming.hypervisor.driver import HypervisorError, Scope
+from kongming.tests.unit.agent import base
+from kongming.tests.unit.agent.base import (
+    FULL,
+    NOVA,
+    OFF,
+    VCPU_0,
+    VCPU_1,
+    VNF,
+    CountingDriver,
+    pin,
+    placement,
+)
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+
+SMALL = Placement({VCPU_0: 1 << 6})
+
+
+class Crash(Exception):
+    """The agent is killed."""
+
+
+class Crashing(CountingDriver):
+    """Its agent is killed when it is about to make its n-th write."""
+
+    crash_at = 0
+
+    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        if len(self.writes) + 1 == self.crash_at:
+            raise Crash
+        super().write(uuid, scope, part, mask)
+
+
+class Stopping(CountingDriver):
+    """The instance stops once two parts are in its definition."""
+
+    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        super().write(uuid, scope, part, mask)
+        if len(self.writes) == len(FULL) + 2:
+            self._fleet.stop(uuid)
+
+
+class ReconcilerTestCase(base.AgentTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.restart()
+
+    def restart(self, host: str = "one", directory: str = "state") -> None:
+        """Begin anew, as after a restart of the agent, with its file or another's."""
+        self.store = Store(str(self.directory / directory), host)
+        self.reconciler = Reconciler(self.driver, self.store)
+
+    def hold(self, *pins: objects.Pin) -> None:
+        self.store.replace(pins)
+
+    def bring(self, uuid: str = VNF, retry: bool = False) -> list[tuple[Any, ...]]:
+        return [
+            (outcome.result, outcome.reason, outcome.generation, outcome.in_force)
+            for outcome in self.reconciler.bring(uuid, retry)
+        ]
+
+    def held(self, uuid: str = VNF) -> Held:
+        held = self.store.get(uuid)
+        assert held is not None
+        return held
+
+    def applied(self, wanted: Placement = FULL, uuid: str = VNF, generation: int = 1) -> None:
+        """Hold a pin and see it applied."""
+        self.hold(pin(uuid, wanted, generation))
+        self.assertEqual([("applied", None, generation, wanted)], self.bring(uuid))
+        self.assertEqual([], wanted.differences(self.live(uuid)))
+        self.driver.writes.clear()
+
+
+class ApplyTest(ReconcilerTestCase):
+    def test_apply(self) -> None:
+        self.hold(pin(generation=3))
+        self.assertEqual([("applied", None, 3, FULL)], self.bring())
+        self.assertEqual((FULL, FULL), self.both())
+        self.assertEqual((FULL, Placement()), (self.held().in_force, self.held().given))
+
+    def test_nothing_is_held(self) -> None:
+        self.assertEqual([], self.bring())
+        self.assertEqual([], self.driver.writes)
+
+    def test_again_without_a_change(self) -> None:
+        self.applied()
+        for retry in (False, True):
+            self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=retry))
+        self.assertEqual([], self.driver.writes)
+
+    def test_wish_for_nothing(self) -> None:
+        self.applied(Placement())
+        self.assertEqual((Placement(), Placement()), (self.held().in_force, self.held().given))
+
+    def test_next_wish(self) -> None:
+        self.applied(SMALL)
+        self.applied(Placement({VCPU_0: 1 << 3}), generation=2)
+
+    def test_same_placement_of_a_next_wish(self) -> None:
+        self.applied()
+        self.hold(pin(generation=2))
+        self.assertEqual([("applied", None, 2, FULL)], self.bring())
+        self.assertEqual([], self.driver.writes)
+
+    def test_after_a_restart_of_the_agent(self) -> None:
+        self.applied()
+        self.restart()
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+        self.assertEqual([], self.driver.writes)
+
+    def test_lost_definition_after_a_restart_of_the_agent(self) -> None:
+        self.applied()
+        self.driver.write(VNF, Scope.PERSISTENT, VCPU_0, 1)
+        self.restart()
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+        self.assertEqual((FULL, FULL), self.both())
+
+
+class DriftTest(ReconcilerTestCase):
+    def test_put_back_and_told(self) -> None:
+        self.applied()
+        # with and without an event: who calls is not asked how he knows
+        for event in (True, False):
+            self.fleet.tamper(VNF, VCPU_0, 1 << 9, event=event)
+            self.assertEqual(
+                [
+                    ("drifted", "vCPU 0 is on 9 instead of 4", 1, FULL),
+                    ("applied", None, 1, FULL),
+                ],
+                self.bring(),
+            )
+            self.assertEqual([(Scope.LIVE, VCPU_0, 1 << 4)], self.driver.writes)
+            self.assertEqual(FULL, self.live())
+            self.driver.writes.clear()
+
+    def test_all_that_moved_is_named(self) -> None:
+        self.applied()
+        self.fleet.tamper(VNF, VCPU_1, 1)
+        self.fleet.tamper(VNF, MEMORY, 1)
+        ((_, reason, _, _), _) = self.bring()
+        self.assertEqual("vCPU 1 is on 0 instead of 5, memory is on 0 instead of 1", reason)
+
+    def test_first_application_is_no_drift(self) -> None:
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.applied()
+
+    def test_parts_without_a_wish_may_move(self) -> None:
+        self.applied(SMALL)
+        self.fleet.tamper(VNF, VCPU_1, 1 << 9)
+        self.assertEqual([("applied", None, 1, SMALL)], self.bring())
+        self.assertEqual([], self.driver.writes)
+
+    def test_that_cannot_be_put_back(self) -> None:
+        self.applied()
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.fleet.fail_next(VNF, 1, "no luck")
+        self.assertEqual([("failed", "vCPU 0: no luck", 1, FULL)], self.bring()[-1:])
+        # a sweep tries again
+        self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+
+
+class ReleaseTest(ReconcilerTestCase):
+    def test_everything_goes_back(self) -> None:
+        before = self.both()
+        self.applied()
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual(before, self.both())
+        self.assertEqual((None, None), (self.held().in_force, self.held().given))
+
+    def test_to_what_nova_gave(self) -> None:
+        before, definition = self.both(NOVA), self.driver.read(NOVA, Scope.PERSISTENT)
+        self.assertEqual({VCPU_0: 1 << 6, VCPU_1: 1 << 7, EMULATOR: 3 << 6}, definition)
+        wanted = Placement({VCPU_0: 1 << 1, VCPU_1: 1 << 2, EMULATOR: 1, MEMORY: 2})
+        self.applied(wanted, NOVA)
+        self.assertEqual(definition, self.held(NOVA).given)
+        # given is what was there before the first pin, not before the last
+        self.applied(Placement({VCPU_0: 1 << 3}), NOVA, generation=2)
+        self.applied(wanted, NOVA, generation=3)
+        self.restart()
+        self.hold(pin(NOVA, None, generation=4))
+        self.assertEqual([("released", None, 4, None)], self.bring(NOVA))
+        self.assertEqual(before, self.both(NOVA))
+
+    def test_part_that_the_wish_names_no_more(self) -> None:
+        before = self.both()
+        self.applied()
+        self.applied(SMALL, generation=2)
+        self.assertEqual(tuple(Placement(was | SMALL) for was in before), self.both())
+        self.assertEqual(SMALL, self.held().in_force)
+        # from now on it is let alone
+        self.fleet.tamper(VNF, VCPU_1, 1 << 9)
+        self.assertEqual([("applied", None, 2, SMALL)], self.bring())
+        self.assertEqual(1 << 9, self.live()[VCPU_1])
+
+    def test_part_of_novas_that_the_wish_names_no_more(self) -> None:
+        before = self.both(NOVA)
+        self.applied(Placement({VCPU_0: 1 << 1, VCPU_1: 1 << 2}), NOVA)
+        self.applied(Placement({VCPU_0: 1 << 3}), NOVA, generation=2)
+        self.assertEqual(
+            tuple(Placement(was | {VCPU_0: 1 << 3}) for was in before), self.both(NOVA)
+        )
+
+    def test_again(self) -> None:
+        self.applied()
+        self.hold(pin(wanted=None, generation=2))
+        self.bring()
+        self.driver.writes.clear()
+        self.assertEqual([("released", None, 2, None)], self.bring(retry=True))
+        self.assertEqual([], self.driver.writes)
+
+    def test_what_was_never_placed(self) -> None:
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual([], self.driver.writes)
+
+    def test_that_fails_is_tried_by_a_sweep(self) -> None:
+        before = self.both()
+        self.applied()
+        self.hold(pin(wanted=None, generation=2))
+        self.fleet.fail_next(VNF, 2, "no luck")
+        ((result, _, _, in_force),) = self.bring()
+        self.assertEqual(("failed", FULL), (result, in_force))
+        self.assertEqual((FULL, FULL), self.both())
+        self.assertEqual([("released", None, 2, None)], self.bring(retry=True))
+        self.assertEqual(before, self.both())
+
+    def test_of_pin_and_new_pin_at_once(self) -> None:
+        # deleted and made anew before the agent asked
+        self.applied()
+        self.applied(SMALL, generation=3)
+        self.assertEqual(SMALL, self.held().in_force)
+
+    def test_after_an_attempt_that_was_undone(self) -> None:
+        before = self.both()
+        self.hold(pin())
+        self.fleet.fail_next(VNF, len(FULL) + 3, "no luck")
+        self.bring()
+        self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+        # the definition had no entries when all began, though undoing has made some
+        self.assertEqual(Placement(), self.held().given)
+        self.fleet.set_offline("one", 1 << 15 | 1 << 3)
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual(before[0].vcpus[0] & ~(1 << 3), self.live().vcpus[0])
+
+
+class FailureTest(ReconcilerTestCase):
+    def test_first_pin(self) -> None:
+        before = self.both()
+        self.hold(pin())
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        self.assertEqual([("failed", "I/O thread 1: Invalid argument", 1, None)], self.bring())
+        self.assertEqual(before, self.both())
+        self.assertIsNone(self.held().in_force)
+
+    def test_next_pin(self) -> None:
+        self.applied(SMALL)
+        self.hold(pin(generation=2))
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        ((result, _, generation, in_force),) = self.bring()
+        self.assertEqual(("failed", 2, SMALL), (result, generation, in_force))
+        self.assertEqual(SMALL[VCPU_0], self.live()[VCPU_0])
+        self.assertEqual(SMALL, self.held().in_force)
+
+    def test_events_do_not_try_again_but_a_sweep_does(self) -> None:
+        self.hold(pin())
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        failed = self.bring()
+        self.driver.writes.clear()
+        for _ in range(3):
+            self.assertEqual(failed, self.bring())
+        self.assertEqual([], self.driver.writes)
+        self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+
+    def test_next_wish_is_tried_at_once(self) -> None:
+        self.hold(pin())
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        self.bring()
+        self.applied(SMALL, generation=2)
+
+    def test_instance_that_starts_anew_is_tried_at_once(self) -> None:
+        self.hold(pin())
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        self.bring()
+        self.fleet.stop(VNF)
+        self.assertEqual([], self.bring())
+        self.fleet.start(VNF)
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+
+    def test_that_was_not_undone(self) -> None:
+        self.applied(SMALL)
+        self.hold(pin(generation=2))
+        self.fleet.fail_next(VNF, 3, "Invalid argument")
+        self.fleet.fail_next(VNF, 5, "Device or resource busy")
+        ((result, reason, _, in_force),) = self.bring()
+        self.assertEqual("failed", result)
+        self.assertIn("could not be undone", reason)
+        # each part may be at either place
+        joined = SMALL.joined(FULL)
+        self.assertEqual((joined, joined), (in_force, self.held().in_force))
+        self.restart()
+        self.assertEqual(joined, self.held().in_force)
+
+    def test_nobody_answers(self) -> None:
+        self.applied()
+
+        def fail(*_: Any) -> Placement:
+            raise HypervisorError("the daemon does not answer")
+
+        with fixtures.MonkeyPatch(f"{base.__name__}.CountingDriver.read", fail):
+            self.assertEqual([("failed", "the daemon does not answer", 1, FULL)], self.bring())
+        self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+        self.assertEqual([], self.driver.writes)
+
+
+class StopTest(ReconcilerTestCase):
+    def test_instance_that_does_not_run(self) -> None:
+        self.hold(pin(OFF, Placement({VCPU_0: 1})))
+        for retry in (False, True):
+            self.assertEqual([], self.bring(OFF, retry))
+
+    def test_restart_is_no_drift(self) -> None:
+        self.applied()
+        self.fleet.stop(VNF)
+        self.assertEqual([], self.bring())
+        self.fleet.hard_reboot(VNF)
+        self.assertNotEqual(FULL, self.live())
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+        self.assertEqual((FULL, FULL), self.both())
+
+    def test_hard_reboot_that_nobody_saw_is_drift(self) -> None:
+        self.applied()
+        self.fleet.hard_reboot(VNF)
+        results = [result for result, *_ in self.bring()]
+        self.assertEqual(["drifted", "applied"], results)
+        self.assertEqual((FULL, FULL), self.both())
+
+    def test_while_it_is_placed(self) -> None:
+        self.driver = Stopping(self.fleet, "one")
+        self.restart()
+        self.hold(pin())
+        self.assertEqual([], self.bring())
+        # some of its definition was written: all of that is to be released one day
+        self.assertEqual(FULL, self.held().in_force)
+        self.fleet.start(VNF)
+        self.assertEqual(FULL[VCPU_0], self.live()[VCPU_0])
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual((self.driver.unpinned(VNF),) * 2, self.both())
+
+
+class CrashTest(ReconcilerTestCase):
+    """What was begun is known after a crash at any moment, and can be taken back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.crashing = self.driver = Crashing(self.fleet, "one")
+        self.restart()
+
+    def crash(self, step: int) -> None:
+        """Let the agent die before that step."""
+        self.hold(pin())
+        self.driver.writes.clear()
+        self.crashing.crash_at = step
+        self.assertRaises(Crash, self.reconciler.bring, VNF, False)
+        self.crashing.crash_at = 0
+
+    def test_then_released(self) -> None:
+        before = self.both()
+        for step in range(1, 2 * len(FULL) + 1):
+            self.restart(directory=f"state-{step}")
+            self.crash(step)
+            self.restart(directory=f"state-{step}")
+            self.hold(pin(wanted=None, generation=2, in_force=FULL))
+            self.assertEqual([("released", None, 2, None)], self.bring())
+            self.assertEqual(before, self.both(), f"step {step}")
+
+    def test_then_applied(self) -> None:
+        self.crash(7)
+        self.restart()
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+
+
+class ForeignTest(ReconcilerTestCase):
+    """Pins in a definition that KongMing wrote, though this agent does not remember."""
+
+    def test_brought_along_by_a_migration(self) -> None:
+        self.applied()
+        self.fleet.migrate(VNF, "two")
+        self.assertEqual([], self.bring())
+        self.driver = CountingDriver(self.fleet, "two")
+        self.restart(host="two")
+        self.assertEqual((FULL, FULL), self.both())
+        self.hold(pin(generation=1, wanted=SMALL, in_force=FULL))
+        self.assertEqual([("applied", None, 1, SMALL)], self.bring())
+        unpinned = self.driver.unpinned(VNF)
+        self.assertEqual((Placement(unpinned | SMALL),) * 2, self.both())
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual((unpinned,) * 2, self.both())
+
+    def test_released_right_after_a_migration(self) -> None:
+        self.applied()
+        self.fleet.migrate(VNF, "two")
+        self.driver = CountingDriver(self.fleet, "two")
+        self.restart(host="two")
+        self.hold(pin(wanted=None, generation=2, in_force=FULL))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual((self.driver.unpinned(VNF),) * 2, self.both())
+
+    def test_file_was_lost(self) -> None:
+        before = self.both()
+        self.applied()
+        self.restart(directory="empty")
+        # the conductor knows what may be in force
+        self.hold(pin(wanted=None, generation=2, in_force=FULL))
+        self.assertEqual([("released", None, 2, None)], self.bring())
+        self.assertEqual(before, self.both())
+
+    def test_novas_pins_are_told_apart(self) -> None:
+        before = self.both(NOVA)
+        self.restart(directory="empty")
+        # asked twice before this agent was there: the first wish was never carried out
+        in_force = placement(vcpus={"0": "1", "1": "2"})
+        self.hold(pin(NOVA, Placement({VCPU_0: 1 << 3}), generation=2, in_force=in_force))
+        self.bring(NOVA)
+        self.hold(pin(NOVA, None, generation=3))
+        self.assertEqual([("released", None, 3, None)], self.bring(NOVA))
+        self.assertEqual(before, self.both(NOVA))
