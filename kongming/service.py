@@ -3,15 +3,17 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
+import oslo_messaging
 from oslo_config import cfg
 from oslo_db import options
 from oslo_log import log as logging
 from oslo_messaging import opts as messaging
 from oslo_service import service
 
-from kongming import conf as _options  # noqa: F401  registers the options
+from kongming import rpc
+from kongming.conf import opts
 
 
 class Running(Protocol):
@@ -27,12 +29,15 @@ class Running(Protocol):
 class Worker(service.ServiceBase):
     """Runs one thing per worker process, made only after the fork."""
 
-    def __init__(self, make: Callable[[], Running]) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, make: Callable[[], Running]) -> None:
+        self._conf = conf
         self._make = make
         self._running: Running | None = None
 
     def start(self) -> None:
         """Make and start the thing."""
+        # SIGHUP may have brought other options
+        logging.setup(self._conf, "kongming")
         self._running = self._make()
         self._running.start()
 
@@ -49,7 +54,10 @@ class Worker(service.ServiceBase):
 
 
 def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigOpts:
-    """Read command line and configuration files, set logging up; return the configuration."""
+    """Read command line and configuration files, set logging up; return the configuration.
+
+    Ends the program if that is impossible.
+    """
     conf = cfg.CONF
     logging.register_options(conf)
     options.set_defaults(conf)
@@ -58,9 +66,19 @@ def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigO
     logging.set_defaults(
         default_log_levels=[*logging.get_default_log_levels(), "cotyledon=WARN", "alembic=WARN"]
     )
-    conf(sys.argv[1:] if arguments is None else arguments, project="kongming", prog=program)
+    try:
+        conf(sys.argv[1:] if arguments is None else arguments, project="kongming", prog=program)
+        _read_all(conf)
+    except cfg.Error as error:
+        fail(program, error)
     logging.setup(conf, "kongming")
     return conf
+
+
+def fail(program: str, error: Exception) -> NoReturn:
+    """End the program with one line that says why."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    sys.exit(f"{program}: {lines[0]}")
 
 
 def serve(conf: cfg.ConfigOpts, make: Callable[[], Running], workers: int = 1) -> int:
@@ -68,5 +86,18 @@ def serve(conf: cfg.ConfigOpts, make: Callable[[], Running], workers: int = 1) -
 
     :returns: the exit code for the program
     """
-    launcher = service.launch(conf, Worker(make), workers=workers, restart_method="reload")
+    try:
+        # what is wrong with its URL is better told here than by each worker again and again
+        rpc.disconnect(rpc.transport(conf))
+    except oslo_messaging.MessagingException as error:
+        fail(conf.prog, error)
+    launcher = service.launch(conf, Worker(conf, make), workers=workers, restart_method="reload")
     return launcher.wait() or 0
+
+
+def _read_all(conf: cfg.ConfigOpts) -> None:
+    # oslo.config looks at a value when it is used: an operator wants to hear of it now
+    for group, group_options in opts.list_opts():
+        values = conf if group == "DEFAULT" else conf[group]
+        for option in group_options:
+            getattr(values, option.dest)

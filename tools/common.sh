@@ -56,7 +56,8 @@ apt_install() (
     fi
     # Somebody else's broken source is no reason to stop: the install below tells what matters.
     apt-get -q update || echo "apt-get update failed for some source; going on" >&2
-    apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
+    apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install -y --no-install-recommends "$@"
 )
 
 # Installs what bindep.txt lists for profile $1 (none: the general packages only).

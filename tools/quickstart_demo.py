@@ -20,6 +20,7 @@ from typing import Any
 HEADERS = {"OpenStack-API-Version": "resource_pin 1.1", "Content-Type": "application/json"}
 CURL = "curl -H 'OpenStack-API-Version: resource_pin 1.1'"
 PATIENCE_SECONDS = 60.0
+MEMORY = "memory (NUMA node)"
 
 #: What runs where: a part of the instance, and the CPUs (or NUMA nodes) that it may use.
 Places = dict[str, str]
@@ -81,7 +82,11 @@ def demonstrate(api: Api, uuid: str | None, proc: bool) -> None:
     wish = choose(instance, instances, host)
 
     def places() -> Places:
-        return threads_of(uuid) if proc else observed(find(api, uuid) or {})
+        told = named((find(api, uuid) or {}).get("observed", {}))
+        if not proc:
+            return told
+        # What the kernel says of threads counts more; it has no such word for the memory.
+        return threads_of(uuid) | {part: told[part] for part in told if part == MEMORY}
 
     print(f"\nInstance {instance['name']} ({uuid}) on host {host['name']}, before:")
     show(places())
@@ -92,8 +97,11 @@ def demonstrate(api: Api, uuid: str | None, proc: bool) -> None:
     wait_for("the pin to be applied", lambda: is_applied(api, uuid))
     seconds = time.monotonic() - started
     # The report with what was observed may follow the one that says "applied".
-    wanted = places_wanted(wish)
-    wait_for("the placement to equal the wish", lambda: not differences(wanted, places()), 5.0)
+    wanted = named(wish)
+    try:
+        wait_for("the placement to equal the wish", lambda: not differences(wanted, places()), 5)
+    except DemoError as error:
+        raise DemoError(f"{error}; wrong: {', '.join(differences(wanted, places()))}") from error
 
     print(f"\nThe pin is applied after {seconds:.2f} s. The instance now:")
     show(places())
@@ -130,8 +138,8 @@ def by_name(instance: Mapping[str, Any]) -> tuple[bool, str]:
 
 def has_own_cpus(instance: Mapping[str, Any]) -> bool:
     """Say whether the vCPUs run elsewhere than the rest of the instance."""
-    seen = instance["observed"]  # nothing, unless it runs
-    return bool(seen) and any(cpus != seen["emulator"] for cpus in seen["vcpus"].values())
+    seen = instance["observed"] or {}  # nothing, unless it runs
+    return any(cpus != seen.get("emulator") for cpus in seen.get("vcpus", {}).values())
 
 
 def choose(
@@ -144,7 +152,8 @@ def choose(
     taken = set(members(host["cpus"]["offline"]))
     for other in instances:
         if other["host"] == host["name"] and has_own_cpus(other):
-            taken.update(*(members(cpus) for cpus in other["observed"]["vcpus"].values()))
+            for cpus in other["observed"]["vcpus"].values():
+                taken.update(members(cpus))
     nodes = [
         (node, [cpu for cpu in members(node["cpus"]) if cpu not in taken])
         for node in host["numa_nodes"]
@@ -174,31 +183,15 @@ def is_applied(api: Api, uuid: str) -> bool:
     return bool(pin["status"] == "applied")
 
 
-def places_wanted(pin: Mapping[str, Any]) -> Places:
-    """Return what a pin asks for."""
-    return named(pin["vcpus"], pin["emulator"], pin["iothreads"], pin.get("memory"))
-
-
-def observed(instance: Mapping[str, Any]) -> Places:
-    """Return what the API says of an instance."""
-    seen = instance.get("observed") or {}
-    if not seen:
-        return {}
-    return named(seen["vcpus"], seen["emulator"], seen["iothreads"], seen.get("memory"))
-
-
-def named(
-    vcpus: Mapping[str, str],
-    emulator: str,
-    iothreads: Mapping[str, str],
-    memory: Mapping[str, str] | None,
-) -> Places:
-    """Return places by names that a table can show."""
-    places = {f"vCPU {number}": cpus for number, cpus in sorted(vcpus.items())}
-    places["emulator"] = emulator
-    places |= {f"I/O thread {number}": cpus for number, cpus in sorted(iothreads.items())}
-    if memory:
-        places["memory (NUMA node)"] = memory["nodes"]
+def named(placement: Mapping[str, Any]) -> Places:
+    """Return the places in a pin, or in what the API observed, by names for a table."""
+    places = {f"vCPU {number}": cpus for number, cpus in placement.get("vcpus", {}).items()}
+    if "emulator" in placement:
+        places["emulator"] = placement["emulator"]
+    for number, cpus in placement.get("iothreads", {}).items():
+        places[f"I/O thread {number}"] = cpus
+    if "memory" in placement:
+        places[MEMORY] = placement["memory"]["nodes"]
     return places
 
 
@@ -207,7 +200,11 @@ def threads_of(uuid: str) -> Places:
     process = qemu_process(uuid)
     places = {}
     for task in sorted((process / "task").iterdir(), key=lambda path: int(path.name)):
-        name = (task / "comm").read_text().strip()
+        try:
+            name = (task / "comm").read_text().strip()
+            status = (task / "status").read_text()
+        except OSError:
+            continue  # a helper that has just ended
         if vcpu := re.match(r"CPU (\d+)/", name):
             part = f"vCPU {vcpu[1]}"
         elif iothread := re.match(r"IO iothread(\d+)", name):
@@ -216,7 +213,6 @@ def threads_of(uuid: str) -> Places:
             part = "emulator"
         else:
             part = f"emulator, {name} {task.name}"
-        status = (task / "status").read_text()
         places[part] = status.split("Cpus_allowed_list:")[1].split()[0]
     return places
 
@@ -234,14 +230,13 @@ def qemu_process(uuid: str) -> pathlib.Path:
 
 
 def differences(wanted: Places, seen: Places) -> list[str]:
-    """Return the parts that are not where they should be; memory only if it is seen."""
-    wrong = []
-    for part, place in seen.items():
-        wish = wanted.get(part.split(",")[0])
-        if wish is not None and members(place) != members(wish):
-            wrong.append(part)
-    missing = wanted.keys() - seen.keys() - {"memory (NUMA node)"}
-    return wrong + sorted(missing)
+    """Return the parts that are not where they should be."""
+    wrong = [
+        part
+        for part, place in seen.items()
+        if (wish := wanted.get(part.split(",")[0])) and members(place) != members(wish)
+    ]
+    return wrong + [part for part in wanted if part not in seen]
 
 
 def members(cpus: str) -> list[int]:

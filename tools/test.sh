@@ -15,6 +15,7 @@ Installs what the tests need and runs the tox environments named, by default all
     pep8        style, types, shell scripts
     py3         unit tests, and the whole system in one process
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
+and then tools/quickstart.sh --check, as root also with --qemu.
 
 As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
 Python packages go to .venv and .tox of this checkout. May be run as often as you like.
@@ -51,6 +52,17 @@ run_env() {
     summary+=("$env: $env_passed passed, $env_failed failed, $env_skipped skipped")
 }
 
+run_quickstart() {
+    say "tools/quickstart.sh $*"
+    if tools/quickstart.sh "$@"; then
+        passed=$((passed + 1))
+        summary+=("quickstart.sh $*: passed")
+    else
+        failed=$((failed + 1))
+        summary+=("quickstart.sh $*: FAILED")
+    fi
+}
+
 case "${1:-}" in
     -h | --help) usage; exit ;;
     -*) usage >&2; exit 2 ;;
@@ -72,6 +84,11 @@ for env in "${envs[@]}"; do
     fi
     run_env "$env"
 done
+
+if [ $# -eq 0 ]; then
+    run_quickstart --check
+    ! is_root || run_quickstart --check --qemu
+fi
 
 say "Results"
 printf '    %s\n' "${summary[@]}"

@@ -3,6 +3,7 @@
 
 import ipaddress
 import socket
+import ssl
 import threading
 
 from oslo_config import cfg
@@ -30,8 +31,8 @@ def listen(conf: cfg.ConfigOpts) -> socket.socket:
             "[api] auth_strategy = noauth makes everybody admin and is only allowed on a"
             f" loopback address; [api] host_ip is {conf.api.host_ip}"
         )
-    if conf.api.enable_ssl_api and not (conf.api.ssl_cert_file and conf.api.ssl_key_file):
-        raise ConfigurationError("[api] enable_ssl_api needs [api] ssl_cert_file and ssl_key_file")
+    if conf.api.enable_ssl_api:
+        _check_certificate(conf.api.ssl_cert_file, conf.api.ssl_key_file)
     family = socket.AF_INET6 if ":" in conf.api.host_ip else socket.AF_INET
     return socket.create_server((conf.api.host_ip, conf.api.port), family=family, backlog=128)
 
@@ -61,6 +62,18 @@ class Server:
         self._listening.close()
         rpc.disconnect(self._transport)
         engine.dispose()
+
+
+def _check_certificate(certificate: str | None, key: str | None) -> None:
+    if not (certificate and key):
+        raise ConfigurationError("[api] enable_ssl_api needs [api] ssl_cert_file and ssl_key_file")
+    try:
+        # without a password nobody is asked for one
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, "")
+    except OSError as error:
+        raise ConfigurationError(
+            f"[api] ssl_cert_file {certificate} and ssl_key_file {key} are of no use: {error}"
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

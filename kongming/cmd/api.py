@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kongming-api: the REST API on its own HTTP server."""
 
-import sys
-
 from kongming import service
 from kongming.api import server
 
@@ -13,5 +11,5 @@ def main() -> int:
     try:
         listening = server.listen(conf)
     except (server.ConfigurationError, OSError) as error:
-        sys.exit(f"kongming-api: {error}")
+        service.fail("kongming-api", error)
     return service.serve(conf, lambda: server.Server(conf, listening), conf.api.api_workers)

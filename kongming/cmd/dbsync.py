@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kongming-dbsync: create and upgrade the database schema."""
 
-import sys
 from typing import Any
 
 from oslo_config import cfg
@@ -27,8 +26,6 @@ def main() -> int:
     cfg.CONF.register_cli_opt(cfg.SubCommandOpt("command", title="commands", handler=_add_commands))
     conf = service.prepare("kongming-dbsync")
     command = conf.command
-    if command.name is None:
-        sys.exit("kongming-dbsync: name a command: upgrade, version, revision or stamp")
     try:
         if command.name == "upgrade":
             migrations.upgrade(command.revision)
@@ -39,6 +36,10 @@ def main() -> int:
             migrations.revision(command.message, command.autogenerate)
         else:
             migrations.stamp(command.revision)
-    except (db_exception.DBError, migrations.MigrationError) as error:
-        sys.exit(f"kongming-dbsync: {error}")
+    except (
+        db_exception.DBError,
+        db_exception.CantStartEngineError,
+        migrations.MigrationError,
+    ) as error:
+        service.fail("kongming-dbsync", error)
     return 0

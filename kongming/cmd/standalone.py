@@ -4,11 +4,11 @@
 import argparse
 import pathlib
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 
 from kongming import service
 from kongming.agent.manager import AgentManager
@@ -22,15 +22,21 @@ from kongming.hypervisor.driver import Driver, HypervisorError
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     arguments = _arguments()
-    conf = configure(arguments.state_dir, arguments.port, arguments.debug)
-    try:
-        agents = drivers(conf, arguments.fleet, arguments.libvirt_uri)
-        parts = Parts(conf, agents)
-    except (fleet.FleetError, HypervisorError, server.ConfigurationError, OSError) as error:
-        sys.exit(f"kongming-standalone: {error}")
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
+    try:
+        conf = configure(arguments.state_dir, arguments.port, arguments.debug)
+        agents = drivers(conf, arguments.fleet, arguments.libvirt_uri)
+        parts = Parts(conf, agents)
+    except (
+        fleet.FleetError,
+        HypervisorError,
+        server.ConfigurationError,
+        db_exception.DBError,
+        OSError,
+    ) as error:
+        service.fail("kongming-standalone", error)
     signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
     parts.start()
     print(f"KongMing answers on {parts.url}", flush=True)
@@ -88,13 +94,16 @@ class Parts:
 
     def start(self) -> None:
         """Start each part, the API last."""
-        for part in (self._conductor, *self.agents.values(), self._api):
+        for part in self._in_order():
             part.start()
 
     def stop(self) -> None:
         """Stop each part, the API first."""
-        for part in (self._api, *self.agents.values(), self._conductor):
+        for part in reversed(self._in_order()):
             part.stop()
+
+    def _in_order(self) -> list[service.Running]:
+        return [self._conductor, *self.agents.values(), self._api]
 
 
 def _arguments() -> argparse.Namespace:
@@ -106,7 +115,12 @@ def _arguments() -> argparse.Namespace:
     hosts.add_argument(
         "--libvirt-uri", metavar="URI", help="pin the real domains of this machine's libvirt"
     )
-    parser.add_argument("--port", type=int, default=9517, help="port on 127.0.0.1 (%(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=9517,
+        help="port on 127.0.0.1, 0 for one that is free (%(default)s)",
+    )
     parser.add_argument(
         "--state-dir",
         metavar="DIR",
@@ -115,3 +129,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--debug", action="store_true", help="log everything")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: 0 to 65535 are")
+    return int(text)

@@ -52,6 +52,10 @@ class ConductorManager:
         engine.dispose()
 
     @oslo_messaging.expose
+    def ping(self, context: RequestContext) -> None:
+        """Answer."""
+
+    @oslo_messaging.expose
     @_answers
     def create_pin(self, context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
         """Store a new pin and set its agent to work."""

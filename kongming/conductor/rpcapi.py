@@ -1,27 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """How API and agents call a conductor."""
 
+import threading
+import time
 from typing import Any
 
 import oslo_messaging
+from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
-from kongming.context import RequestContext
+from kongming.context import RequestContext, service_context
 from kongming.topology.wish import Wish
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between attempts to reach the broker, and that a call waits for the first success.
+_PAUSE = 0.5
+_PATIENCE = 3.0
 
 
 class ConductorAPI:
     """Client side of `kongming.conductor.manager.ConductorManager`.
 
-    History: 1.0 create_pin, update_pin, delete_pin, report, placements.
+    History: 1.0 ping, create_pin, update_pin, delete_pin, report, placements.
 
-    Every call raises ControlPlaneUnavailable when no conductor answers in
-    ``[DEFAULT] rpc_response_timeout`` seconds.
+    Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
+    answers in ``[DEFAULT] rpc_response_timeout`` seconds.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
         self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.0")
         self._timeout = connection.conf.rpc_response_timeout
+        self._reachable = threading.Event()
+        threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
 
     def create_pin(self, context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
         """Store a new pin (instance_uuid, project_id, user_id and wish must be set).
@@ -65,7 +76,23 @@ class ConductorAPI:
         """Return all pins that a host shall hold, and (without placement) release."""
         return self._call(context, "placements", version="1.0", host=host)
 
+    def _reach(self) -> None:
+        # The first call opens the way on which answers come back. oslo.messaging waits for
+        # the broker there without end, which nobody's request must do.
+        while not self._reachable.is_set():
+            try:
+                self._client.prepare(version="1.0", timeout=1).call(service_context(), "ping")
+            except oslo_messaging.MessagingTimeout:
+                LOG.info("The message broker is there; no conductor is yet")
+            except oslo_messaging.MessagingException as error:
+                LOG.warning("The message broker cannot be reached: %s", error)
+                time.sleep(_PAUSE)
+                continue
+            self._reachable.set()
+
     def _call(self, context: RequestContext, method: str, version: str, **arguments: Any) -> Any:
+        if not self._reachable.wait(_PATIENCE):
+            raise exception.ControlPlaneUnavailable("The message broker cannot be reached yet.")
         try:
             return self._client.prepare(version=version).call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:

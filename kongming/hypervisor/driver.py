@@ -34,7 +34,10 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def instances(self) -> list[objects.Instance]:
-        """Return every instance on the host; ``observed`` is set for those with threads."""
+        """Return every instance on the host; ``observed`` is set for those with threads.
+
+        ``updated_at`` is left unset: two equal reports of an instance compare as equal.
+        """
 
     @abc.abstractmethod
     def scopes(self, uuid: str) -> list[Scope]:

@@ -6,7 +6,6 @@ definition; the daemon is asked for everything else, and told every change.
 """
 
 import contextlib
-import datetime
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,7 +177,6 @@ class LibvirtDriver(driver.Driver):
             iothreads=list(definition.iothreads),
             state=state,
             observed=observed,
-            updated_at=datetime.datetime.now(datetime.UTC),
         )
 
     def _places(self, connection: libvirt.virConnect) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated hosts that refuse what a real one refuses, in the words of libvirt."""
 
-import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -12,10 +11,10 @@ from oslo_log import log as logging
 
 from kongming import objects
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
-from kongming.hypervisor.fleet import HostSpec, InstanceSpec, allocate, load, parse_instance
-from kongming.topology import cpuset
-from kongming.topology.host import Core, Host, NumaNode, Pages
-from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.hypervisor.fleet import HostSpec, InstanceSpec, load, parse_instance
+from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
+from kongming.topology.host import Host
+from kongming.topology.placement import MEMORY, Part, Placement
 
 LOG = logging.getLogger(__name__)
 _Queue = queue.SimpleQueue[tuple[str, str]]  # of host names and UUIDs
@@ -81,7 +80,7 @@ class SimulatedDriver(Driver):
     def close(self) -> None:
         self._fleet.events.remove(self._host.spec.name, self)
 
-    def _running(self, uuid: str) -> "_Instance":
+    def _running(self, uuid: str) -> SimulatedInstance:
         if uuid not in self._host.instances:
             raise InstanceGone(f"Domain not found: no domain with matching uuid '{uuid}'")
         return self._fleet.running(uuid)
@@ -99,8 +98,8 @@ class Fleet:
         #: Held by whoever looks at a host or an instance.
         self.lock = threading.RLock()
         self.events = _Events()
-        self._hosts = {spec.name: _Host(spec, spec.offline) for spec in hosts}
-        self._instances: dict[str, _Instance] = {}
+        self._hosts = {spec.name: SimulatedHost(spec, spec.offline) for spec in hosts}
+        self._instances: dict[str, SimulatedInstance] = {}
         for host in self._hosts.values():
             for instance in host.spec.instances:
                 self._add(host, instance)
@@ -110,7 +109,7 @@ class Fleet:
         """The names of all hosts."""
         return list(self._hosts)
 
-    def host(self, name: str) -> "_Host":
+    def host(self, name: str) -> SimulatedHost:
         """Return the host of this name.
 
         :raises HypervisorError: there is none
@@ -119,7 +118,7 @@ class Fleet:
             raise HypervisorError(f"the fleet has no host {name}")
         return self._hosts[name]
 
-    def running(self, uuid: str) -> "_Instance":
+    def running(self, uuid: str) -> SimulatedInstance:
         """Return an instance that runs on some host."""
         instance = self._find(uuid)
         if not instance.running:
@@ -219,7 +218,7 @@ class Fleet:
             instance = self._find(uuid)
             instance.failures[instance.writes + nth_write] = reason
 
-    def tune(self, instance: "_Instance", part: Part, mask: int) -> None:
+    def tune(self, instance: SimulatedInstance, part: Part, mask: int) -> None:
         """Do what libvirt does when somebody asks it for a live pin; the caller has ``lock``."""
         strict = part == MEMORY and instance.spec.memory_nodes is not None
         if strict and mask != instance.live[MEMORY]:
@@ -233,175 +232,17 @@ class Fleet:
         if part != MEMORY:
             self.events.send(instance.host.spec.name, instance.spec.uuid)
 
-    def _find(self, uuid: str) -> "_Instance":
+    def _find(self, uuid: str) -> SimulatedInstance:
         if uuid not in self._instances:
             raise InstanceGone(f"Domain not found: no domain with matching uuid '{uuid}'")
         return self._instances[uuid]
 
-    def _add(self, host: "_Host", spec: InstanceSpec) -> None:
-        instance = _Instance(spec, host, spec.given())
+    def _add(self, host: SimulatedHost, spec: InstanceSpec) -> None:
+        instance = SimulatedInstance(spec, host, spec.given())
         if spec.state != "shutoff":
             instance.start()
             instance.state = spec.state
         self._instances[spec.uuid] = host.instances[spec.uuid] = instance
-
-
-@dataclasses.dataclass
-class _Instance:
-    """One instance; ``live`` is what libvirt told the kernel, ``stray`` what others told it."""
-
-    spec: InstanceSpec
-    host: "_Host"
-    persistent: Placement
-    state: str = "shutoff"
-    live: Placement = dataclasses.field(default_factory=Placement)
-    stray: Placement = dataclasses.field(default_factory=Placement)
-    memory: dict[int, int] = dataclasses.field(default_factory=dict)  # MiB by NUMA node
-    writes: int = 0
-    failures: dict[int, str] = dataclasses.field(default_factory=dict)  # reason by write
-
-    @property
-    def running(self) -> bool:
-        return self.state != "shutoff"
-
-    def start(self) -> None:
-        self.memory = self.host.admit(self.persistent, self.spec.memory_mib)
-        self.live = Placement(self.persistent)
-        self.state = "running"
-
-    def stop(self) -> None:
-        self.state = "shutoff"
-        self.live, self.stray, self.memory = Placement(), Placement(), {}
-
-    def unpinned(self) -> Placement:
-        threads = [Part("vcpu", number) for number in range(self.spec.vcpus)]
-        threads += [Part("iothread", number) for number in self.spec.iothread_ids]
-        free = dict.fromkeys([*threads, EMULATOR], self.host.online)
-        return self.host.effective(free | {MEMORY: self.host.spec.node_ids} | self.spec.given())
-
-    def observed(self) -> Placement:
-        return self.host.effective(self.unpinned() | self.live | self.stray)
-
-    def check(self, part: Part, mask: int, live: bool) -> None:
-        if part.kind == "vcpu" and part.number not in range(self.spec.vcpus):
-            limit = f"is out of range of live cpu count {self.spec.vcpus}"
-            raise HypervisorError(f"invalid argument: vcpu {part.number} {limit}")
-        if part.kind == "iothread" and part.number not in self.spec.iothread_ids:
-            raise HypervisorError(f"invalid argument: iothread {part.number} not found")
-        self.host.check(part, mask, live)
-
-    def place(self, part: Part, mask: int) -> None:
-        """Check a live change, and move the memory if that is the part."""
-        self.check(part, mask, live=True)
-        if part == MEMORY:
-            # The kernel moves just what is outside of the new nodes.
-            stay = {node: mib for node, mib in self.memory.items() if mask >> node & 1}
-            moved = self.host.take(mask, self.spec.memory_mib - sum(stay.values()))
-            self.memory = {node: mib + stay.get(node, 0) for node, mib in moved.items()}
-
-    def report(self) -> objects.Instance:
-        return objects.Instance(
-            uuid=self.spec.uuid,
-            host=self.host.spec.name,
-            name=self.spec.name,
-            project_id=self.spec.project_id,
-            user_id=self.spec.user_id,
-            vcpus=self.spec.vcpus,
-            memory_mib=self.spec.memory_mib,
-            iothreads=self.spec.iothread_ids,
-            state=self.state,
-            observed=self.observed() if self.running else None,
-        )
-
-
-@dataclasses.dataclass
-class _Host:
-    """One host with the instances that are on it, running or not."""
-
-    spec: HostSpec
-    offline: int
-    instances: dict[str, _Instance] = dataclasses.field(default_factory=dict)
-
-    @property
-    def online(self) -> int:
-        return self.spec.cpus & ~self.offline
-
-    def effective(self, entries: Mapping[Part, int]) -> Placement:
-        """Return what the kernel makes of masks: what is gone is left out, if all then ignored."""
-        placement = Placement()
-        for part, mask in entries.items():
-            usable = self.spec.node_ids if part == MEMORY else self.online
-            placement[part] = mask & usable or usable
-        return placement
-
-    def check(self, part: Part, mask: int, live: bool) -> None:
-        """Refuse places that the host lacks; ``live`` also those that are offline."""
-        if mask <= 0:
-            what = "node" if part == MEMORY else "cpu"
-            raise HypervisorError(f"invalid argument: Empty {what} list for pinning")
-        if part == MEMORY:
-            if absent := mask & ~self.spec.node_ids:
-                node = cpuset.to_text(absent)
-                raise HypervisorError(f"unsupported configuration: NUMA node {node} is unavailable")
-            return
-        cause = ""
-        if absent := mask & ~self.spec.cpus:
-            cause = f"Numerical result out of range (no pCPU {cpuset.to_text(absent)})"
-        elif live and (offline := mask & self.offline):
-            cause = f"Invalid argument (offline pCPU {cpuset.to_text(offline)})"
-        if cause:
-            wanted = cpuset.to_text(mask)
-            raise HypervisorError(f"Unable to write '{wanted}' to cpuset.cpus of {part}: {cause}")
-
-    def admit(self, entries: Placement, mib: int) -> dict[int, int]:
-        """Return the MiB by NUMA node of an instance that is to run with these entries."""
-        for part, mask in entries.items():
-            self.check(part, mask, live=True)
-        return self.take(entries.get(MEMORY, self.spec.node_ids), mib)
-
-    def take(self, nodes: int, mib: int) -> dict[int, int]:
-        """Return how many MiB come from each of the nodes."""
-        free = self._free_mib()
-        taken = allocate(free, nodes, mib)
-        if taken is None:
-            left = sum(free[node] for node in cpuset.members(nodes))
-            where = f"NUMA node {cpuset.to_text(nodes)} with {left} MiB free"
-            raise HypervisorError(f"Unable to get {mib} MiB on {where}: Cannot allocate memory")
-        return taken
-
-    def topology(self) -> Host:
-        nodes = []
-        for number, free_mib in self._free_mib().items():
-            siblings = [
-                self.spec.core_cpus(number, core) & self.online
-                for core in range(self.spec.cores_per_node)
-            ]
-            pages = [Pages(4, self.spec.small_pages_mib * 256, free_mib * 256)]
-            pages += [Pages(size, n, n) for size, n in self.spec.huge_pages.items()]
-            nodes.append(
-                NumaNode(
-                    id=number,
-                    cpus=sum(siblings),
-                    memory_mib=self.spec.memory_mib_per_node,
-                    pages=tuple(pages),
-                    distances={
-                        other: 10 if other == number else 20 for other in range(self.spec.nodes)
-                    },
-                    cores=tuple(
-                        Core(socket=number, die=0, core=core, cpus=cpus)
-                        for core, cpus in enumerate(siblings)
-                        if cpus
-                    ),
-                )
-            )
-        return Host(nodes=tuple(nodes), offline=self.offline)
-
-    def _free_mib(self) -> dict[int, int]:
-        free = dict.fromkeys(range(self.spec.nodes), self.spec.small_pages_mib)
-        for instance in self.instances.values():
-            for node, mib in instance.memory.items():
-                free[node] -= mib
-        return free
 
 
 class _Events:

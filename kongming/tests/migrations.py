@@ -32,6 +32,7 @@ def described(connection: sa.Connection) -> dict[str, Any]:
     It overlooks primary keys, constraints, options such as the character set, and more.
     """
     inspector = sa.inspect(connection)
+    sqlite = connection.dialect.name == "sqlite"
     return {
         table: {
             "columns": [
@@ -46,7 +47,8 @@ def described(connection: sa.Connection) -> dict[str, Any]:
             "unique": inspector.get_unique_constraints(table),
             "foreign keys": inspector.get_foreign_keys(table),
             "checks": inspector.get_check_constraints(table),
-            "options": inspector.get_table_options(table),
+            # SQLAlchemy 2.0 cannot tell them for SQLite, which has none
+            "options": {} if sqlite else inspector.get_table_options(table),
         }
         for table in sorted(inspector.get_table_names())
         if table != "alembic_version"

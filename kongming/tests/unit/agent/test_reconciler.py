@@ -161,6 +161,13 @@ class DriftTest(ReconcilerTestCase):
         self.assertEqual([("applied", None, 1, SMALL)], self.bring())
         self.assertEqual([], self.driver.writes)
 
+    def test_pin_that_comes_back_was_not_drifting(self) -> None:
+        self.applied()
+        self.hold()
+        self.assertEqual([], self.bring())
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.applied()
+
     def test_that_cannot_be_put_back(self) -> None:
         self.applied()
         self.fleet.tamper(VNF, VCPU_0, 1 << 9)

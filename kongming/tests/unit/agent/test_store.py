@@ -23,7 +23,7 @@ class StoreTest(tests_base.TestCase):
         self.store = self.open()
 
     def open(self, host: str = "one") -> Store:
-        return Store(str(self.directory / "state"), host)
+        return Store(str(self.directory / "lib" / "state"), host)
 
     def test_nothing_yet(self) -> None:
         self.assertEqual(([], None), (self.store.all(), self.store.get(VNF)))
@@ -117,18 +117,18 @@ class StoreTest(tests_base.TestCase):
 
     def test_what_cannot_be_written_is_not_held(self) -> None:
         self.store.replace([pin(VNF)])
-        shutil.rmtree(self.directory / "state")
+        shutil.rmtree(self.directory / "lib" / "state")
         self.assertRaises(OSError, self.store.replace, [pin(VNF, generation=2), pin(NOVA)])
         self.assertRaises(OSError, self.store.carried_out, VNF, FULL, OTHER)
         self.assertEqual([Held(VNF, 1, FULL)], self.store.all())
         # so that it is still a change once the disk is back
-        (self.directory / "state").mkdir()
+        (self.directory / "lib" / "state").mkdir()
         self.assertEqual([VNF, NOVA], self.store.replace([pin(VNF, generation=2), pin(NOVA)]))
 
     def test_nothing_changed_is_not_written(self) -> None:
         self.store.replace([pin(VNF)])
         self.store.carried_out(VNF, FULL, None)
-        (file,) = (self.directory / "state").iterdir()
+        (file,) = (self.directory / "lib" / "state").iterdir()
         file.write_text("untouched")
         self.store.replace([pin(VNF)])
         self.store.carried_out(VNF, FULL, None)

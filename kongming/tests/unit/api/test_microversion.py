@@ -31,9 +31,7 @@ class VersionsTest(base.BareTestCase):
         self.assertNotIn("", [text for _, text in VERSIONS])
 
     def test_every_version_has_one_controller(self) -> None:
-        versioned = {
-            path: node for path, node in nodes(root.Root()) if isinstance(node, Versioned)
-        }
+        versioned = {path: node for path, node in nodes(root.Root()) if isinstance(node, Versioned)}
         self.assertEqual({"/v1/hosts", "/v1/instances"}, set(versioned))
         for path, node in versioned.items():
             for version, _ in VERSIONS:
@@ -76,8 +74,25 @@ class NegotiateTest(base.BareTestCase):
         self.assertEqual(microversion.MAX_VERSION, self.negotiate("resource_pin latest"))
 
     def test_malformed(self) -> None:
-        for text in ("1", "1.", ".1", "a.b", "1.1.1", "1.1 x", "01.1", "1.01", "+1.1", "1.-1",
-                     "1_0.1", "1.1_0", "1.\u0661", "LATEST!", "1.1\0", "0x1.1", "1." + "1" * 99):
+        for text in (
+            "1",
+            "1.",
+            ".1",
+            "a.b",
+            "1.1.1",
+            "1.1 x",
+            "01.1",
+            "1.01",
+            "+1.1",
+            "1.-1",
+            "1_0.1",
+            "1.1_0",
+            "1.\u0661",
+            "LATEST!",
+            "1.1\0",
+            "0x1.1",
+            "1." + "1" * 99,
+        ):
             self.assertRaises(exception.BadRequest, self.negotiate, f"resource_pin {text}")
 
     def test_not_there(self) -> None:

@@ -4,8 +4,9 @@
 import functools
 
 from kongming import exception, objects
+from kongming.db import engine, pin_events, pins
 from kongming.tests.unit.conductor import base
-from kongming.tests.unit.conductor.base import A, B, C, placement
+from kongming.tests.unit.conductor.base import A, B, C, D, placement
 from kongming.topology.wish import Wish
 
 
@@ -379,6 +380,90 @@ class DeleteTest(base.ConductorTestCase):
         self.report(gone=[A])
         self.assertIsNone(self.delete(A))
         self.assertIsNone(self.row_or_none(A))
+
+
+class HistoryTest(base.ConductorTestCase):
+    def test_who_did_what(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.confirm(A)
+        self.update(A, "5")
+        self.report(outcomes=[base.outcome(A, 2, "failed", "no luck")])
+        self.delete(A)
+        with engine.reader() as session:
+            lines = pin_events.of_pin(session, A)
+            told = [(line.event, line.generation, line.reason) for line in lines]
+            wishes = [line.wish and line.wish.every_vcpu for line in lines]
+            whose = {(line.host, line.project_id, line.user_id, line.request_id) for line in lines}
+            newest = pin_events.last(session, A)
+            self.assertEqual("deleted", newest and newest.event)
+        self.assertEqual(
+            [
+                ("created", 1, None),
+                ("applied", 1, None),
+                ("changed", 2, None),
+                ("failed", 2, "no luck"),
+                ("deleted", 3, None),
+            ],
+            told,
+        )
+        self.assertEqual([0b1_0000, None, 0b10_0000, None, None], wishes)
+        self.assertEqual({("one", "telco", "mano", "req-1")}, whose)
+
+    def test_outlives_the_pin(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.delete(A)
+        self.confirm(A)
+        self.assertIsNone(self.row_or_none(A))
+        self.assertEqual(["created", "deleted", "released"], self.events(A))
+        self.create(A, "4")
+        self.assertEqual("created", self.events(A)[-1])
+
+    def test_refused_is_not_told(self) -> None:
+        self.run_instances(A)
+        self.refused(exception.BadRequest, self.create, A, "99")
+        self.assertEqual([], self.events(A))
+
+
+class ForAgentTest(base.ConductorTestCase):
+    """What the agent of a host is told to do."""
+
+    def told(self, host: str = "one") -> dict[str, bool]:
+        """Return the instances that the agent is told of: ``{uuid: whether to place it}``."""
+        with engine.reader() as session:
+            return {
+                pin.instance_uuid: pin.placement is not None
+                for pin in pins.for_agent(session, host)
+            }
+
+    def test_place_and_release(self) -> None:
+        self.run_instances(A, B, C)
+        self.report(self.instance(D, "two"), host="two", full=True)
+        for number, uuid in enumerate((A, B, D)):
+            self.create(uuid, str(number))
+        self.delete(B)
+        self.assertEqual(({A: True, B: False}, {D: True}), (self.told(), self.told("two")))
+
+    def test_neither_waiting_nor_refused_ones(self) -> None:
+        self.create(A, "99", wait=True)
+        self.create(B, "1", wait=True)
+        self.run_instances(A)
+        self.assertEqual(("failed", {}), (self.status(A)[0], self.told()))
+
+    def test_stopped_ones_too(self) -> None:
+        # their next start may come while no conductor answers
+        self.run_instances(A, state="shutoff")
+        self.create(A, "1")
+        self.assertEqual({A: True}, self.told())
+
+    def test_instance_that_left(self) -> None:
+        self.run_instances(A, B)
+        self.create(A, "1")
+        self.create(B, "2")
+        self.delete(B)
+        self.report(full=True)
+        self.assertEqual({}, self.told())
 
 
 class RaceTest(base.ConductorTestCase):

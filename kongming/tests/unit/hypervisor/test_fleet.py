@@ -35,6 +35,7 @@ hosts:
      iothreads: 1, state: running, dedicated: true, vcpu_pins: {{"0": "4"}}, memory_nodes: "0"}}
   - {{name: vnf-2, vcpus: 2, memory_mib: 1024}}
 """
+PARSED: dict[str, Any] = yaml.safe_load(EXAMPLE)
 #: In place of a value: the field is left out.
 ABSENT = object()
 
@@ -47,7 +48,7 @@ def change(fields: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def example(**changes: Any) -> dict[str, Any]:
     """Return the example with some fields of its host changed."""
-    document: dict[str, Any] = yaml.safe_load(EXAMPLE)
+    document = copy.deepcopy(PARSED)
     change(document["hosts"][0], changes)
     return document
 
@@ -194,6 +195,10 @@ class ModelTest(testtools.TestCase):
             [host] = fleet.parse(with_instance(**fields))
             self.assertEqual(expected, host.instances[1].given())
 
+    def test_iothread_ids(self) -> None:
+        [host] = fleet.parse(with_instance(iothreads=3))
+        self.assertEqual([[1], [1, 2, 3]], [instance.iothread_ids for instance in host.instances])
+
     def test_allocate(self) -> None:
         free = {0: 10, 1: 5, 2: 7}
         for nodes, mib, expected in (
@@ -218,6 +223,7 @@ NAME = "must be a host name of at most 200 characters"
 SET = "must be a set such as '0-3,8'"
 STATES = "must be one of running, paused, shutoff"
 DEDICATED = "a dedicated vCPU has one pCPU, which no other vCPU has"
+TEN = [{"name": str(n), "vcpus": 1, "memory_mib": 1} for n in range(10)]
 LIMIT = "a fleet has at most 10000 hosts and 100000 instances"
 
 
@@ -246,10 +252,7 @@ class RefusalTest(testtools.TestCase):
             f"hosts[1]: {LIMIT}",
         ),
         (
-            example(
-                count=10000,
-                instances=[{"name": str(n), "vcpus": 1, "memory_mib": 1} for n in range(11)],
-            ),
+            example(count=10000, instances=[*TEN, {"name": "x", "vcpus": 1, "memory_mib": 1}]),
             f"hosts[0]: {LIMIT}",
         ),
     ]
@@ -370,6 +373,9 @@ class RefusalTest(testtools.TestCase):
             example(offline="1-31", instances=[]),
             example(huge_pages={1048576: 64}, instances=[]),
             with_instance(name="n" * 255, vcpus=1024, iothreads=64),
+            with_instance(name="n"),
+            {"hosts": [example(name=f"h{n}", instances=[])["hosts"][0] for n in range(10000)]},
+            example(count=10000, instances=TEN),
         ):
             fleet.parse(document)
 

@@ -676,23 +676,25 @@ class EventsTest(FleetTestCase):
         self.assertEqual([FREE], calls)
         self.assertEqual("", logger.output)
 
-    def test_thread_ends_with_the_last_listener(self) -> None:
-        for _ in range(2):  # it can begin anew
-            before = set(threading.enumerate())
-            threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
-            seen = threads.put
-            self.big.listen(lambda uuid, seen=seen: seen(threading.current_thread()))
-            self.twin.listen(lambda uuid: None)
-            self.assertEqual(1, len(set(threading.enumerate()) - before))
-            self.fleet.tamper(FREE, VCPU_0, 1)
-            thread = threads.get(timeout=10)
-            self.twin.close()
-            self.fleet.tamper(FREE, VCPU_0, 1)
-            self.assertIs(thread, threads.get(timeout=10))
-            self.assertTrue(thread.daemon)
-            self.big.close()
-            thread.join(10)
-            self.assertFalse(thread.is_alive())
+    def test_thread_ends_with_the_last_listener_and_begins_anew(self) -> None:
+        self.check_thread()
+        self.check_thread()
+
+    def check_thread(self) -> None:
+        before = set(threading.enumerate())
+        threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+        self.big.listen(lambda uuid: threads.put(threading.current_thread()))
+        self.twin.listen(lambda uuid: None)
+        self.assertEqual(1, len(set(threading.enumerate()) - before))
+        self.fleet.tamper(FREE, VCPU_0, 1)
+        thread = threads.get(timeout=10)
+        self.twin.close()
+        self.fleet.tamper(FREE, VCPU_0, 1)
+        self.assertIs(thread, threads.get(timeout=10))
+        self.assertTrue(thread.daemon)
+        self.big.close()
+        thread.join(10)
+        self.assertFalse(thread.is_alive())
 
     def test_close_without_listen(self) -> None:
         self.big.close()

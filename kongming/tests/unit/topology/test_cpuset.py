@@ -33,7 +33,9 @@ class ParseTest(base.TestCase):
             ("0-7,^2-5", {0, 1, 6, 7}),
             ("0-7,^2,^3-5,^7", {0, 1, 6}),
             ("1,^9", {1}),
-            ("007", {7}),
+            ("000007", {7}),
+            ("1-2,1,2-3", {1, 2, 3}),
+            ("0-3,^2,^2,^1-2", {0, 3}),
             (" 0 - 3 ,\t^ 2 , 8\n", {0, 1, 3, 8}),
             ("8191", {8191}),
         ):
@@ -154,6 +156,9 @@ class ToTextTest(base.TestCase):
 
 
 class MembersTest(base.TestCase):
+    def test_twice_is_once(self) -> None:
+        self.assertEqual(0b110, cpuset.from_members([1, 2, 1]))
+
     @hypothesis.given(strategies.sets(NUMBERS, max_size=300))
     def test_round_trip(self, numbers: set[int]) -> None:
         mask = cpuset.from_members(numbers)

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reports mean for pins: waiting, pending, applied, drifted, failed; host to host."""
+
+from kongming.conductor.reports import Answer
+from kongming.tests.unit.conductor import base
+from kongming.tests.unit.conductor.base import A, B, C, outcome, placement
+
+
+class MigrationTest(base.ConductorTestCase):
+    """While an instance migrates two hosts know it; it lives where it runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.report(full=True)
+        self.report(host="two", full=True)
+
+    def host_of(self, uuid: str) -> str | None:
+        instance = self.instance_row(uuid)
+        return instance and instance.host
+
+    def test_who_is_believed(self) -> None:
+        for there, here, believed in (
+            ("running", "running", "two"),
+            ("running", "paused", "one"),
+            ("running", "shutoff", "one"),
+            ("paused", "running", "two"),
+            ("paused", "shutoff", "one"),
+            ("shutoff", "running", "two"),
+            ("shutoff", "shutoff", "two"),
+            ("crashed", "paused", "two"),
+        ):
+            self.report(self.instance(A, state=there), full=True)
+            self.report(self.instance(A, "two", state=here), host="two")
+            self.assertEqual(believed, self.host_of(A), f"{there} there, {here} here")
+            self.report(gone=[A])
+            self.report(gone=[A], host="two")
+
+    def test_claims_move(self) -> None:
+        self.report(self.instance(A))
+        self.create(A, "4-5")
+        self.confirm(A)
+        before = self.host_row("one").generation, self.host_row("two").generation
+        answer = self.report(self.instance(A, "two"), host="two")
+        self.assertTrue(answer.placements_changed)
+        pin = self.row(A)
+        self.assertEqual(("two", "pending", None), (pin.host, pin.status, pin.reason))
+        self.assertEqual(placement(vcpus={"0": "4-5", "1": "4-5"}), pin.placement)
+        self.assertEqual(({}, {A: "4-5"}), (self.claims("one"), self.claims("two")))
+        self.assertEqual(
+            (before[0] + 1, before[1] + 1),
+            (self.host_row("one").generation, self.host_row("two").generation),
+        )
+        # the source is late
+        answer = self.report(gone=[A])
+        self.assertEqual(False, answer.placements_changed)
+        self.assertEqual(("two", {A: "4-5"}), (self.row(A).host, self.claims("two")))
+        self.confirm(A, host="two")
+        self.assertEqual(("applied", None), self.status(A))
+        self.assertEqual(["created", "applied", "pending", "applied"], self.events(A))
+
+    def test_source_tells_first(self) -> None:
+        self.report(self.instance(A))
+        self.create(A, "4-5")
+        self.confirm(A)
+        self.report(gone=[A])
+        self.assertEqual(("waiting", "the instance left host one"), self.status(A))
+        self.assertEqual(({}, None), (self.claims("one"), self.row(A).host))
+        self.report(self.instance(A, "two"), host="two")
+        self.assertEqual(("pending", None), self.status(A))
+        self.assertEqual({A: "4-5"}, self.claims("two"))
+
+    def test_target_is_told_what_the_instance_brought_along(self) -> None:
+        # libvirt sends the pins with the instance; they are not what Nova gave it there
+        in_force = placement(vcpus={"0": "4-5", "1": "4-5"}, emulator="0")
+        for source_first in (True, False):
+            self.report(self.instance(A))
+            self.create(A, "4-5", emulator="0")
+            self.confirm(A)
+            if source_first:
+                self.report(gone=[A])
+            self.report(self.instance(A, "two"), host="two")
+            self.assertEqual(in_force, self.row(A).in_force, f"source first: {source_first}")
+            self.report(gone=[A], host="two")
+            self.delete(A)
+
+    def test_exact_cpus_are_taken_there(self) -> None:
+        self.report(self.instance(A), self.instance(C))
+        self.report(self.instance(B, "two"), host="two")
+        self.create(A, "4-5")
+        self.create(B, "5-6")
+        answer = self.report(self.instance(A, "two"), host="two")
+        self.assertTrue(answer.placements_changed)
+        self.assertEqual(
+            (
+                "failed",
+                f"pCPU 5 of host two is already held by the pin of instance {B}.",
+            ),
+            self.status(A),
+        )
+        pin = self.row(A)
+        self.assertEqual(("two", None), (pin.host, pin.placement))
+        self.assertEqual(({}, {B: "5-6"}), (self.claims("one"), self.claims("two")))
+        self.assertEqual("pending", self.create(C, "4-5").status)
+        # as soon as there is room, it is had
+        self.delete(B)
+        self.confirm(B, host="two")
+        self.report(self.instance(A, "two"), self.instance(B, "two"), host="two", full=True)
+        self.assertEqual(("pending", None), self.status(A))
+        self.assertEqual({A: "4-5"}, self.claims("two"))
+
+    def test_failure_is_told_once(self) -> None:
+        self.report(self.instance(B, "two"), host="two")
+        self.create(B, "4")
+        self.create(A, "4", wait=True)
+        for _ in range(3):
+            self.report(self.instance(A, "two"), host="two")
+        self.assertEqual(["created", "failed"], self.events(A))
+
+    def test_deleted_pin_moves_to_be_released_there(self) -> None:
+        self.report(self.instance(A))
+        self.create(A, "4")
+        self.confirm(A)
+        self.delete(A)
+        self.report(self.instance(A, "two"), host="two")
+        pin = self.row(A)
+        self.assertEqual(("two", None, True), (pin.host, pin.placement, pin.deleted))
+        self.assertEqual({}, self.claims("one"))
+        self.confirm(A, host="two")
+        self.assertIsNone(self.row_or_none(A))
+
+    def test_word_of_the_former_host_does_not_count(self) -> None:
+        self.report(self.instance(A))
+        self.create(A, "4")
+        self.report(self.instance(A, "two"), host="two")
+        before = self.status(A), self.claims("two"), self.row(A).in_force
+        for result in ("applied", "failed", "drifted", "released"):
+            self.report(outcomes=[outcome(A, 1, result)])
+        self.assertEqual(before, (self.status(A), self.claims("two"), self.row(A).in_force))
+
+    def test_both_ways_at_once(self) -> None:
+        # each report changes the host of the other: whoever loses the race tries again
+        for _ in range(3):
+            self.report(self.instance(A), full=True)
+            self.report(self.instance(B, "two"), host="two", full=True)
+            self.create(A, "4")
+            self.create(B, "5")
+            results = self.race(
+                lambda: self.report(self.instance(B)),
+                lambda: self.report(self.instance(A, "two"), host="two"),
+            )
+            self.assertEqual([Answer] * 2, [type(result) for result in results], str(results))
+            self.assertEqual(({B: "5"}, {A: "4"}), (self.claims("one"), self.claims("two")))
+            for uuid in (A, B):
+                self.delete(uuid)
+            self.report(full=True)
+            self.report(host="two", full=True)
+
+
+class LifecycleTest(base.ConductorTestCase):
+    """Waiting, pending, applied, drifted, failed."""
+
+    def test_waiting_pin_is_adopted(self) -> None:
+        self.create(A, "4", wait=True)
+        answer = self.report(self.instance(A, project_id="telco", user_id="somebody"), full=True)
+        self.assertTrue(answer.placements_changed)
+        pin = self.row(A)
+        self.assertEqual(("one", "pending", None, 1), _summary(pin))
+        self.assertEqual(("telco", "somebody"), (pin.project_id, pin.user_id))
+        self.assertEqual(placement(vcpus={"0": "4", "1": "4"}), pin.placement)
+        self.assertEqual({A: "4"}, self.claims())
+        self.assertEqual(["created", "pending"], self.events(A))
+        self.assertFalse(self.report(self.instance(A), full=True).placements_changed)
+
+    def test_waiting_pin_is_adopted_before_its_instance_runs(self) -> None:
+        self.create(A, "4", wait=True)
+        self.report(self.instance(A, state="shutoff"), full=True)
+        self.assertEqual(("waiting", "the instance is shutoff"), self.status(A))
+        self.assertEqual({A: "4"}, self.claims())
+        self.report(self.instance(A))
+        self.assertEqual(("pending", None), self.status(A))
+
+    def test_first_of_two_waiting_pins_wins(self) -> None:
+        self.create(A, "4", wait=True)
+        self.create(B, "4", wait=True)
+        self.run_instances(A, B)
+        statuses = {self.status(A)[0], self.status(B)[0]}
+        self.assertEqual({"pending", "failed"}, statuses)
+        self.assertEqual(["4"], list(self.claims().values()))
+
+    def test_waiting_pin_that_fits_not(self) -> None:
+        self.create(A, vcpus={"7": "4"}, wait=True)
+        self.run_instances(A)
+        self.assertEqual(
+            ("failed", "vcpus.7: the instance has no vCPU 7 (it has 2)"), self.status(A)
+        )
+
+    def test_instance_of_another_project(self) -> None:
+        self.create(A, "4", wait=True, project_id="thief")
+        self.run_instances(A, project_id="owner")
+        pin = self.row(A)
+        self.assertEqual(
+            ("failed", "the instance belongs to another project than the pin"),
+            (pin.status, pin.reason),
+        )
+        self.assertEqual(("thief", None, {}), (pin.project_id, pin.placement, self.claims()))
+
+    def test_ownerless_pin_or_instance_is_no_mismatch(self) -> None:
+        for number, (theirs, ours) in enumerate(((None, "owner"), ("owner", None), (None, None))):
+            uuid = f"{number:08d}-1111-4111-8111-111111111111"
+            self.create(uuid, f"{number}", wait=True, project_id=theirs)
+            self.report(self.instance(uuid, project_id=ours), full=True)
+            self.assertEqual("pending", self.row(uuid).status)
+            self.assertEqual(theirs or ours, self.row(uuid).project_id)
+
+    def test_applied_drifted_failed(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        here = self.row(A).placement
+        for result, reason in (
+            ("applied", None),
+            ("drifted", "vCPU 0 is on 9"),
+            ("applied", None),
+            ("failed", "Invalid argument"),
+        ):
+            answer = self.report(outcomes=[outcome(A, 1, result, reason, here)])
+            self.assertFalse(answer.placements_changed)
+            self.assertEqual((result, reason), self.status(A))
+        self.assertEqual(["created", "applied", "drifted", "applied", "failed"], self.events(A))
+        self.assertEqual({A: "4"}, self.claims())
+
+    def test_all_that_happened_is_in_the_history(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        here = self.row(A).placement
+        self.report(
+            outcomes=[
+                outcome(A, 1, "applied", None, here),
+                outcome(A, 1, "drifted", "it moved", here),
+                outcome(A, 1, "applied", None, here),
+            ]
+        )
+        self.assertEqual(["created", "applied", "drifted", "applied"], self.events(A))
+        self.assertEqual(("applied", None), self.status(A))
+
+    def test_same_word_again_is_no_event(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        for _ in range(3):
+            self.confirm(A)
+        self.assertEqual(["created", "applied"], self.events(A))
+
+    def test_word_of_an_older_wish_is_ignored(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        here = self.row(A).placement
+        self.update(A, "5")
+        before = self.row(A)
+        for result in ("applied", "failed", "released"):
+            self.report(outcomes=[outcome(A, 1, result, "late", here)])
+        after = self.row(A)
+        self.assertEqual(
+            (before.status, before.in_force, {A: "4-5"}),
+            (after.status, after.in_force, self.claims()),
+        )
+
+    def test_word_of_a_pin_that_nobody_knows(self) -> None:
+        self.run_instances(A)
+        before = self.row_or_none(A), self.claims()
+        self.report(outcomes=[outcome(A, 1), outcome(B, 1, "released")])
+        self.assertEqual(before, (self.row_or_none(A), self.claims()))
+
+    def test_failure_that_was_undone_frees_what_was_in_force_on_the_way(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.confirm(A)
+        old = self.row(A).placement
+        self.update(A, "5")
+        self.report(outcomes=[outcome(A, 2, "failed", "refused", in_force=old)])
+        # still runs on 4 and still wants 5
+        self.assertEqual(("failed", "refused"), self.status(A))
+        self.assertEqual({A: "4-5"}, self.claims())
+
+    def test_first_wish_fails_and_is_undone(self) -> None:
+        self.run_instances(A, B)
+        self.create(A, "4")
+        self.update(A, "5")
+        self.report(outcomes=[outcome(A, 2, "failed", "refused", in_force=None)])
+        self.assertEqual({A: "5"}, self.claims())
+        self.assertEqual("pending", self.create(B, "4").status)
+
+    def test_pin_that_cannot_be_released_keeps_its_claims(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.confirm(A)
+        self.delete(A)
+        self.report(outcomes=[outcome(A, 2, "failed", "stuck", self.row(A).in_force)])
+        self.assertEqual((True, {A: "4"}), (self.row(A).deleted, self.claims()))
+
+    def test_instance_stops_and_starts(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.confirm(A)
+        for state in ("shutoff", "crashed"):
+            answer = self.report(self.instance(A, state=state))
+            self.assertEqual(("waiting", f"the instance is {state}"), self.status(A))
+            self.assertEqual(({A: "4"}, False), (self.claims(), answer.placements_changed))
+        self.report(self.instance(A))
+        self.assertEqual(("pending", None), self.status(A))
+        self.confirm(A)
+        self.assertEqual(("applied", None), self.status(A))
+
+    def test_paused_instance_is_pinned_like_a_running_one(self) -> None:
+        for state in ("paused", "blocked", "shutdown", "suspended"):
+            self.run_instances(A, state=state)
+            self.assertEqual("pending", self.create(A, "4").status, state)
+            self.confirm(A)
+            self.report(self.instance(A, state=state), full=True)
+            self.assertEqual("applied", self.row(A).status, state)
+            self.delete(A)
+            self.report(full=True)
+
+    def test_last_words_do_not_make_a_stopped_instance_applied(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        here = self.row(A).placement
+        # it was applied, then the instance stopped, then the agent had time to report
+        self.report(
+            self.instance(A, state="shutoff"), outcomes=[outcome(A, 1, "applied", None, here)]
+        )
+        self.assertEqual(("waiting", "the instance is shutoff"), self.status(A))
+        self.report(outcomes=[outcome(A, 1, "failed", "it stopped", here)])
+        self.assertEqual(("waiting", "the instance is shutoff"), self.status(A))
+        self.assertEqual(here, self.row(A).in_force)
+
+    def test_instance_is_gone(self) -> None:
+        for full in (True, False):
+            self.run_instances(A)
+            self.create(A, "4")
+            self.confirm(A)
+            self.report(gone=() if full else [A], full=full)
+            pin = self.row(A)
+            self.assertEqual((None, "waiting", "the instance left host one", 1), _summary(pin))
+            self.assertEqual((None, {}), (pin.placement, self.claims()))
+            self.delete(A)
+
+    def test_deleted_pin_ends_with_its_instance(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.delete(A)
+        self.report(gone=[A])
+        self.assertEqual((None, {}), (self.row_or_none(A), self.claims()))
+
+
+class ResizeTest(base.ConductorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_instances(A, B)
+
+    def test_every_vcpu_follows_the_size(self) -> None:
+        self.create(A, "4-5")
+        self.confirm(A)
+        answer = self.report(self.instance(A, vcpus=3))
+        self.assertTrue(answer.placements_changed)
+        pin = self.row(A)
+        self.assertEqual(placement(vcpus=dict.fromkeys("012", "4-5")), pin.placement)
+        self.assertEqual(placement(vcpus=dict.fromkeys("01", "4-5")), pin.in_force)
+        self.assertEqual(("pending", None), self.status(A))
+        self.assertEqual(2, pin.generation)
+        self.confirm(A)
+        answer = self.report(self.instance(A, vcpus=1))
+        self.assertTrue(answer.placements_changed)
+        self.assertEqual(placement(vcpus={"0": "4-5"}), self.row(A).placement)
+
+    def test_word_of_the_former_size_does_not_count(self) -> None:
+        # the agent applies what it has as soon as the instance starts, and tells both at once
+        self.create(A, "4-5")
+        self.confirm(A)
+        old = self.row(A)
+        self.report(
+            self.instance(A, vcpus=3),
+            outcomes=[outcome(A, old.generation, "applied", None, old.placement)],
+        )
+        self.assertEqual(("pending", None), self.status(A))
+        self.report(outcomes=[outcome(A, old.generation, "failed", "no vCPU 1", old.placement)])
+        self.assertEqual(("pending", None), self.status(A))
+        self.confirm(A)
+        self.assertEqual(("applied", None), self.status(A))
+
+    def test_vcpu_of_the_wish_is_gone(self) -> None:
+        self.create(A, cpu_policy="dedicated", vcpus={"0": "4", "1": "5"})
+        self.confirm(A)
+        self.report(self.instance(A, vcpus=1))
+        self.assertEqual(
+            ("failed", "vcpus.1: the instance has no vCPU 1 (it has 1)"), self.status(A)
+        )
+        self.assertEqual({A: "4-5"}, self.claims())
+
+    def test_iothread_of_the_wish_is_gone(self) -> None:
+        self.create(A, iothreads={"1": "4"})
+        self.report(self.instance(A, iothreads=[]))
+        self.assertEqual(
+            ("failed", "iothreads.1: the instance has no I/O thread 1"), self.status(A)
+        )
+
+    def test_memory_is_no_reason_to_place_anew(self) -> None:
+        self.create(A, "4-5")
+        self.confirm(A)
+        self.assertFalse(self.report(self.instance(A, memory_mib=1024)).placements_changed)
+        self.assertEqual(("applied", None), self.status(A))
+
+
+def _summary(pin: object) -> tuple[object, ...]:
+    return tuple(getattr(pin, name) for name in ("host", "status", "reason", "generation"))
