@@ -12,6 +12,7 @@
     │   └── PinNotFound
     ├── Conflict                      409
     │   ├── CpuAlreadyClaimed
+    │   │   └── CpuHeldByOthers
     │   ├── PinExists
     │   └── StaleGeneration
     └── ControlPlaneUnavailable       503
@@ -104,6 +105,13 @@ class Conflict(KongMingError):
 class CpuAlreadyClaimed(Conflict):
     code = "resource_pin.cpu_already_claimed"
     template = "pCPU {cpus} of host {host} is already held by the pin of instance {holder}."
+
+
+class CpuHeldByOthers(CpuAlreadyClaimed):
+    template = (
+        "pCPU {cpus} of host {host} is already held by instance {holder},"
+        " to which somebody else than KongMing gave it."
+    )
 
 
 class PinExists(Conflict):

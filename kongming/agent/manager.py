@@ -13,9 +13,11 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.reporter import Reporter
 from kongming.agent.store import Store
+from kongming.agent.view import View
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext, service_context
 from kongming.hypervisor.driver import Driver, HypervisorError
@@ -41,7 +43,8 @@ class AgentManager:
         self._transport = rpc.transport(conf)
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
         self._conductor = ConductorAPI(self._transport)
-        self._reporter = Reporter(driver, self._conductor, host, self._interval)
+        view = View(driver, self._store, Limits.from_conf(conf))
+        self._reporter = Reporter(view, self._conductor, host, self._interval)
         self._stopping = False
         # guards all below; notified when there is something to do
         self._news = threading.Condition()

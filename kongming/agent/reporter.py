@@ -8,9 +8,9 @@ from typing import Any
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.agent.view import View
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import service_context
-from kongming.hypervisor.driver import Driver
 
 LOG = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ LOG = logging.getLogger(__name__)
 class Reporter:
     """Builds reports and remembers what was acknowledged; used by one thread."""
 
-    def __init__(self, driver: Driver, conductor: ConductorAPI, host: str, interval: int) -> None:
-        self._driver = driver
+    def __init__(self, view: View, conductor: ConductorAPI, host: str, interval: int) -> None:
+        self._view = view
         self._conductor = conductor
         self._host = host
         self._interval = interval
@@ -43,7 +43,7 @@ class Reporter:
         :raises HypervisorError: the host cannot be looked at
         """
         full = full or self._acknowledged is None
-        instances = {instance.uuid: instance for instance in self._driver.instances()}
+        instances = {instance.uuid: instance for instance in self._view.instances()}
         known = {} if full else self._acknowledged or {}
         changed = [
             instance
@@ -61,7 +61,7 @@ class Reporter:
             sequence=self._sequence,
             interval=self._interval,
             full=full,
-            topology=self._driver.host() if full else None,
+            topology=self._view.host() if full else None,
             instances=changed,
             gone=gone,
             outcomes=outcomes,

@@ -8,6 +8,7 @@ from sqlalchemy import orm
 
 from kongming import exception
 from kongming.db import claims as db_claims
+from kongming.db import instances as db_instances
 from kongming.db import models
 from kongming.topology import cpuset, fit
 from kongming.topology.host import Host
@@ -38,12 +39,14 @@ class Ledger:
             for pin in pins
             if pin.host == host
         }
+        # what others gave instances for themselves, above all Nova its dedicated ones
+        self._foreign = db_instances.holding(session, [host]).get(host, {})
 
     def place(self, wish: Wish, instance: models.Instance, topology: Host) -> Placement:
         """Return the placement that an instance would get; claims nothing.
 
-        No part may use a pCPU that another pin claims; a dedicated pin may moreover claim
-        none that another pin uses.
+        No part may use a pCPU that another pin claims or another instance holds by other
+        means; a dedicated pin may moreover claim none that another pin uses.
 
         :raises BadRequest: instance or host lacks what the wish names
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
@@ -63,6 +66,11 @@ class Ledger:
             holder = self._claims.get(pcpu, uuid)
             if holder != uuid:
                 self._refuse(holder, placement.cpus & self._held(holder))
+        for holder, mask in self._foreign.items():
+            if holder != uuid and (common := mask & placement.cpus):
+                raise exception.CpuHeldByOthers(
+                    cpus=cpuset.to_text(common), host=self.host, holder=holder
+                )
         if wish.cpu_policy == "dedicated":
             for other, used in self._used.items():
                 if other != uuid and (common := used & placement.vcpu_cpus):

@@ -112,6 +112,7 @@ _FACTS = (
     "memory_mib",
     "iothreads",
     "state",
+    "holds",
     "observed",
 )
 

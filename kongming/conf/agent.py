@@ -26,6 +26,22 @@ Lower it to notice tampering and dead hosts sooner, at the price of load.
 """,
     ),
     cfg.StrOpt(
+        "managed_cpus",
+        help="""
+pCPUs on which instances may be placed, such as ``2-31,^16``; all online ones if unset.
+Set it to keep pCPUs for the host itself, or for Nova's ``[compute] cpu_shared_set`` and
+``cpu_dedicated_set``. What is placed elsewhere already stays there until its pin changes.
+""",
+    ),
+    cfg.DictOpt(
+        "reserved_memory_mib",
+        default={},
+        help="""
+MiB of each NUMA node that are not for instances, such as ``0:4096,1:1024``. Set it to what
+the host itself needs on a node, so that no placement drives it out of memory.
+""",
+    ),
+    cfg.StrOpt(
         "state_dir",
         default="/var/lib/kongming",
         help="""

@@ -11,8 +11,15 @@ from kongming.db.models import Claim
 
 def on_host(session: orm.Session, host: str) -> dict[int, str]:
     """Return who holds which pCPU of a host: ``{pCPU: instance uuid}``."""
-    query = sa.select(Claim.pcpu, Claim.instance_uuid).where(Claim.host == host)
-    return {row.pcpu: row.instance_uuid for row in session.execute(query)}
+    return by_hosts(session, [host]).get(host, {})
+
+
+def by_hosts(session: orm.Session, hosts: Collection[str]) -> dict[str, dict[int, str]]:
+    """Return who holds which pCPU of several hosts: ``{host: {pCPU: instance uuid}}``."""
+    found: dict[str, dict[int, str]] = {}
+    for row in session.scalars(sa.select(Claim).where(Claim.host.in_(hosts))):
+        found.setdefault(row.host, {})[row.pcpu] = row.instance_uuid
+    return found
 
 
 def change(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from kongming.db.models import Instance
+from kongming.topology import cpuset
 
 
 def get(session: orm.Session, uuid: str) -> Instance | None:
@@ -36,4 +37,15 @@ def by_hosts(session: orm.Session, hosts: Collection[str]) -> dict[str, list[Ins
     query = sa.select(Instance).where(Instance.host.in_(hosts)).order_by(Instance.uuid)
     for row in session.scalars(query):
         found[row.host].append(row)
+    return found
+
+
+def holding(session: orm.Session, hosts: Collection[str]) -> dict[str, dict[str, int]]:
+    """Return what instances hold without KongMing: ``{host: {uuid: bitmask of pCPUs}}``."""
+    query = sa.select(Instance.host, Instance.uuid, Instance.holds).where(
+        Instance.host.in_(hosts), Instance.holds != ""
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in session.execute(query):
+        found.setdefault(row.host, {})[row.uuid] = cpuset.parse(row.holds)
     return found

@@ -76,6 +76,7 @@ class Instance(Base):
     memory_mib: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     iothreads: orm.Mapped[list[int]] = orm.mapped_column(types.JsonEncodedList(), nullable=False)
     state: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    holds: orm.Mapped[str] = orm.mapped_column(sa.Text, nullable=False, default="")
     observed: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
     updated_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
 

@@ -36,7 +36,9 @@ class Driver(abc.ABC):
     def instances(self) -> list[objects.Instance]:
         """Return every instance on the host; ``observed`` is set for those with threads.
 
-        ``updated_at`` is left unset: two equal reports of an instance compare as equal.
+
+        ``holds`` are the pCPUs that its definition gives to single vCPUs; ``updated_at`` is
+        left unset: two equal reports of an instance compare as equal.
         """
 
     @abc.abstractmethod

@@ -176,6 +176,7 @@ class LibvirtDriver(driver.Driver):
             memory_mib=definition.memory_mib,
             iothreads=list(definition.iothreads),
             state=state,
+            holds=cpuset.to_text(definition.pins.exclusive),
             observed=observed,
         )
 

@@ -83,6 +83,7 @@ class SimulatedInstance:
             memory_mib=self.spec.memory_mib,
             iothreads=self.spec.iothread_ids,
             state=self.state,
+            holds=cpuset.to_text(self.persistent.exclusive),
             observed=self.observed() if self.running else None,
         )
 

@@ -24,6 +24,7 @@ class KongMingObject(base.VersionedObject, base.ComparableVersionedObject):
     if TYPE_CHECKING:
         # the fields become attributes only at run time
         def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     @classmethod
     def from_row(cls, row: Any) -> Any:

@@ -38,6 +38,8 @@ class Instance(base.KongMingObject):
         "memory_mib": fields.NonNegativeIntegerField(),
         "iothreads": fields.ListOfIntegersField(),
         "state": fields.EnumField(valid_values=STATES),
+        # pCPUs that it holds for itself without KongMing's doing, as a CPU set
+        "holds": fields.StringField(default=""),
         "observed": base.PlacementField(nullable=True),
         "updated_at": fields.DateTimeField(),
     }

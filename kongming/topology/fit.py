@@ -88,6 +88,12 @@ def _missing_places(wish: Wish, host: Host) -> Iterator[Reason]:
             yield Reason(field, "pcpu_offline", f"pCPU {cpuset.to_text(offline)} is offline")
         if absent := mask & ~host.offline & ~host.online:
             yield Reason(field, "pcpu_unknown", f"the host has no pCPU {cpuset.to_text(absent)}")
+        if unmanaged := mask & host.online & host.unmanaged:
+            yield Reason(
+                field,
+                "pcpu_unmanaged",
+                f"pCPU {cpuset.to_text(unmanaged)} is not among those that the host offers",
+            )
     if wish.memory_nodes is not None and (absent := wish.memory_nodes & ~host.node_ids):
         yield Reason(
             "memory.nodes",

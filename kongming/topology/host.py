@@ -29,7 +29,10 @@ class Core:
 
 @dataclasses.dataclass(frozen=True)
 class NumaNode:
-    """One NUMA node; ``cpus`` are its online pCPUs, ``distances`` maps node id to distance."""
+    """One NUMA node; ``cpus`` are its online pCPUs, ``distances`` maps node id to distance.
+
+    ``reserved_mib`` of its memory are not for instances.
+    """
 
     id: int
     cpus: int
@@ -37,14 +40,20 @@ class NumaNode:
     pages: tuple[Pages, ...] = ()
     distances: Mapping[int, int] = dataclasses.field(default_factory=dict)
     cores: tuple[Core, ...] = ()
+    reserved_mib: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """The topology of one host; ``offline`` are pCPUs that exist but cannot run anything."""
+    """The topology of one host.
+
+    ``offline`` are pCPUs that exist but cannot run anything, ``unmanaged`` those on which
+    the operator wants no thread placed.
+    """
 
     nodes: tuple[NumaNode, ...]
     offline: int = 0
+    unmanaged: int = 0
 
     @property
     def online(self) -> int:
@@ -63,6 +72,7 @@ class Host:
         """Return the host in JSON's types, CPU sets as text; `from_dict` reads it back."""
         return {
             "offline": cpuset.to_text(self.offline),
+            "unmanaged": cpuset.to_text(self.unmanaged),
             "nodes": [
                 {
                     "id": node.id,
@@ -74,6 +84,7 @@ class Host:
                         dataclasses.asdict(core) | {"cpus": cpuset.to_text(core.cpus)}
                         for core in node.cores
                     ],
+                    "reserved_mib": node.reserved_mib,
                 }
                 for node in self.nodes
             ],
@@ -84,6 +95,7 @@ class Host:
         """Return the host that `to_dict` described."""
         return cls(
             offline=_mask(data["offline"]),
+            unmanaged=_mask(data.get("unmanaged", "")),
             nodes=tuple(
                 NumaNode(
                     id=node["id"],
@@ -94,6 +106,7 @@ class Host:
                     cores=tuple(
                         Core(**{**core, "cpus": _mask(core["cpus"])}) for core in node["cores"]
                     ),
+                    reserved_mib=node.get("reserved_mib", 0),
                 )
                 for node in data["nodes"]
             ),

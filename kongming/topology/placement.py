@@ -57,6 +57,17 @@ class Placement(dict[Part, int]):
                 mask |= cpus
         return mask
 
+    @property
+    def exclusive(self) -> int:
+        """Bitmask of the pCPUs that have been given to one vCPU alone.
+
+        So does Nova pin the vCPUs of ``hw:cpu_policy=dedicated``: each to a pCPU of its own.
+        """
+        alone = [mask for mask in self.vcpus.values() if mask.bit_count() == 1]
+        return cpuset.from_members(
+            mask.bit_length() - 1 for mask in alone if alone.count(mask) == 1
+        )
+
     def joined(self, other: "Placement | None") -> "Placement":
         """Return the placement in which each part may be where either has it."""
         other = other or Placement()

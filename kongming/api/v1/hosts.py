@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/hosts``: the compute hosts as their agents report them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pecan
+from sqlalchemy import orm
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
@@ -12,18 +13,34 @@ from kongming import exception, objects, policy
 from kongming.api import links, query
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
-from kongming.db import engine, hosts, instances, models
+from kongming.db import claims, engine, hosts, instances, models
 from kongming.policies import hosts as rules
-from kongming.topology import cpuset
+from kongming.topology import cpuset, occupancy
 
 SORT_KEYS = ("name", "reported_at")
 
 
 class Cpus(wtypes.Base):
-    """The pCPUs of a host."""
+    """The pCPUs of a host.
+
+    ``managed`` ones are offered to instances; pins have ``claimed`` some for themselves,
+    other instances have been ``given`` some by others, above all by Nova; the rest is
+    ``free``.
+    """
 
     online = wtypes.text
     offline = wtypes.text
+    managed = wtypes.text
+    claimed = wtypes.text
+    given = wtypes.text
+    free = wtypes.text
+
+
+class Conflict(wtypes.Base):
+    """pCPUs that several instances hold, each for itself alone."""
+
+    cpus = wtypes.text
+    instances = wtypes.ArrayType(wtypes.text)
 
 
 class Pages(wtypes.Base):
@@ -49,6 +66,7 @@ class NumaNode(wtypes.Base):
     id = int
     cpus = wtypes.text
     memory_mib = int
+    reserved_mib = int
     pages = wtypes.ArrayType(Pages)
     distances = wtypes.DictType(wtypes.text, int)
     cores = wtypes.ArrayType(Core)
@@ -64,6 +82,7 @@ class Host(wtypes.Base):
     cpus = Cpus
     numa_nodes = wtypes.ArrayType(NumaNode)
     instances = wtypes.ArrayType(wtypes.text)
+    conflicts = wtypes.ArrayType(Conflict)
     links = wtypes.ArrayType(links.Link)
 
 
@@ -78,8 +97,7 @@ class HostsController(Collection):
         page = query.page(pecan.request, (), SORT_KEYS)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Host.name, page)
-            residents = instances.by_hosts(session, [row.name for row in rows])
-            shown = [show(row, residents[row.name]) for row in rows]
+            shown = _show(session, rows)
         answer: dict[str, Any] = {"hosts": shown}
         if more:
             answer["next"] = query.next_link(pecan.request, page, shown[-1]["name"])
@@ -93,27 +111,51 @@ class HostsController(Collection):
             row = hosts.get(session, host_name) if host_name.isprintable() else None
             if row is None:
                 raise exception.HostNotFound(host=host_name[:64])
-            return show(row, instances.on_host(session, host_name))
+            return _show(session, [row])[0]
 
 
-def show(row: models.Host, residents: Sequence[models.Instance]) -> Any:
-    """Return a host with its instances as JSON's types."""
+def _show(session: orm.Session, rows: Sequence[models.Host]) -> list[Any]:
+    """Return hosts with their instances as JSON's types."""
+    names = [row.name for row in rows]
+    residents = instances.by_hosts(session, names)
+    claimed = claims.by_hosts(session, names)
+    return [
+        wsme_json.tojson(Host, _host(row, residents[row.name], claimed.get(row.name, {})))
+        for row in rows
+    ]
+
+
+def _host(
+    row: models.Host, residents: Sequence[models.Instance], claimed: Mapping[int, str]
+) -> Host:
     host: objects.Host = objects.Host.from_row(row)
-    return wsme_json.tojson(
-        Host,
-        Host(
-            name=host.name,
-            status=host.status,
-            reported_at=links.instant(host.reported_at),
-            generation=host.generation,
-            cpus=Cpus(
-                online=cpuset.to_text(host.topology.online),
-                offline=cpuset.to_text(host.topology.offline),
-            ),
-            numa_nodes=[_node(node) for node in host.topology.to_dict()["nodes"]],
-            instances=[instance.uuid for instance in residents],
-            links=links.to(pecan.request, "hosts", host.name),
+    topology = host.topology
+    given = {i.uuid: cpuset.parse(i.holds) for i in residents if i.holds}
+    taken: dict[str, int] = {}
+    for pcpu, holder in claimed.items():
+        taken[holder] = taken.get(holder, 0) | 1 << pcpu
+    claimed_cpus, given_cpus = cpuset.from_members(claimed), occupancy.together(given)
+    managed = topology.online & ~topology.unmanaged
+    return Host(
+        name=host.name,
+        status=host.status,
+        reported_at=links.instant(host.reported_at),
+        generation=host.generation,
+        cpus=Cpus(
+            online=cpuset.to_text(topology.online),
+            offline=cpuset.to_text(topology.offline),
+            managed=cpuset.to_text(managed),
+            claimed=cpuset.to_text(claimed_cpus),
+            given=cpuset.to_text(given_cpus),
+            free=cpuset.to_text(managed & ~claimed_cpus & ~given_cpus),
         ),
+        numa_nodes=[_node(node) for node in topology.to_dict()["nodes"]],
+        instances=[instance.uuid for instance in residents],
+        conflicts=[
+            Conflict(cpus=cpuset.to_text(mask), instances=list(uuids))
+            for mask, uuids in occupancy.conflicts([taken, given])
+        ],
+        links=links.to(pecan.request, "hosts", host.name),
     )
 
 

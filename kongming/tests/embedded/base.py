@@ -7,6 +7,7 @@ import pathlib
 import socket
 import time
 import types
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib import parse
 
@@ -79,11 +80,18 @@ class Haste(fixtures.Fixture):
 class KongMing(fixtures.Fixture):
     """A running KongMing with a configuration, a database and a fleet of its own."""
 
-    def __init__(self, fleet_text: str = FLEET, interval: int = 60, **api: Any) -> None:
-        """Describe it; ``api`` are options of ``[api]``."""
+    def __init__(
+        self,
+        fleet_text: str = FLEET,
+        interval: int = 60,
+        agent: Mapping[str, Any] | None = None,
+        **api: Any,
+    ) -> None:
+        """Describe it; ``agent`` and ``api`` are options of those groups."""
         super().__init__()
         self._fleet_text = fleet_text
         self._interval = interval
+        self._agent = agent or {}
         self._api = api
 
     def _setUp(self) -> None:
@@ -97,6 +105,8 @@ class KongMing(fixtures.Fixture):
         self.configuration.set("update_resources_interval", self._interval, "agent")
         uri = "http://identity.example.org:5000"
         self.configuration.set("www_authenticate_uri", uri, "keystone_authtoken")
+        for name, value in self._agent.items():
+            self.configuration.set(name, value, "agent")
         for name, value in self._api.items():
             self.configuration.set(name, value, "api")
         self.useFixture(base.Database())
@@ -274,12 +284,13 @@ class EmbeddedTestCase(Talk, base.BareTestCase):
 
     fleet_text = FLEET
     interval = 60
+    agent_options: ClassVar[dict[str, Any]] = {}
     api_options: ClassVar[dict[str, Any]] = {}
 
     def setUp(self) -> None:
         super().setUp()
         self.kongming = self.useFixture(
-            KongMing(self.fleet_text, self.interval, **self.api_options)
+            KongMing(self.fleet_text, self.interval, self.agent_options, **self.api_options)
         )
         self.conf = self.kongming.conf
 

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("memory_mib", sa.Integer, nullable=False),
         sa.Column("iothreads", sa.Text, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("holds", sa.Text, nullable=False),
         sa.Column("observed", _DOCUMENT),
         sa.Column("updated_at", sa.DateTime, nullable=False),
         sa.Index("instances_host_idx", "host"),

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from kongming import exception, objects
 from kongming.agent.reporter import Reporter
+from kongming.agent.view import View
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext
 from kongming.hypervisor.driver import HypervisorError
@@ -65,7 +66,7 @@ class ReporterTestCase(base.AgentTestCase):
         self.reporter = self.restarted()
 
     def restarted(self) -> Reporter:
-        return Reporter(self.driver, cast(ConductorAPI, self.conductor), "one", 60)
+        return Reporter(cast(View, self.driver), cast(ConductorAPI, self.conductor), "one", 60)
 
     def sent(self, *outcomes: objects.Outcome, full: bool = False) -> list[dict[str, Any]]:
         """Add outcomes and report; return what each report that was sent says."""

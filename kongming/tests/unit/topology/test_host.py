@@ -18,14 +18,17 @@ HOST = Host(
             pages=(Pages(4, 262144, 1000), Pages(2048, 8, 4)),
             distances={0: 10, 4: 21},
             cores=(Core(0, 0, 0, 0b01), Core(0, 1, 7, 0b10)),
+            reserved_mib=512,
         ),
         NumaNode(id=4, cpus=0, memory_mib=2048, distances={0: 21, 4: 10}),
         NumaNode(id=1, cpus=0b0011_0000, memory_mib=0),
     ),
     offline=0b1100_0000,
+    unmanaged=0b0000_0001,
 )
 DOCUMENT = {
     "offline": "6-7",
+    "unmanaged": "0",
     "nodes": [
         {
             "id": 0,
@@ -40,6 +43,7 @@ DOCUMENT = {
                 {"socket": 0, "die": 0, "core": 0, "cpus": "0"},
                 {"socket": 0, "die": 1, "core": 7, "cpus": "1"},
             ],
+            "reserved_mib": 512,
         },
         {
             "id": 4,
@@ -48,8 +52,17 @@ DOCUMENT = {
             "pages": [],
             "distances": {"0": 21, "4": 10},
             "cores": [],
+            "reserved_mib": 0,
         },
-        {"id": 1, "cpus": "4-5", "memory_mib": 0, "pages": [], "distances": {}, "cores": []},
+        {
+            "id": 1,
+            "cpus": "4-5",
+            "memory_mib": 0,
+            "pages": [],
+            "distances": {},
+            "cores": [],
+            "reserved_mib": 0,
+        },
     ],
 }
 
@@ -72,6 +85,7 @@ hosts = strategies.builds(
                 strategies.builds(Core, socket=small, die=small, core=small, cpus=masks),
                 max_size=4,
             ).map(tuple),
+            reserved_mib=numbers,
         ),
         max_size=4,
     ).map(tuple),

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a host the operator leaves to instances: ``managed_cpus``, ``reserved_memory_mib``."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from oslo_config import cfg
+
+from kongming.topology import cpuset
+from kongming.topology.host import Host
+
+
+class LimitsError(ValueError):
+    """An option of ``[agent]`` is malformed; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """``managed`` is a bitmask of pCPUs, None for all; ``reserved`` is MiB by NUMA node."""
+
+    managed: int | None
+    reserved: Mapping[int, int]
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> "Limits":
+        """Return what ``[agent]`` says.
+
+        :raises LimitsError: it is malformed
+        """
+        text = conf.agent.managed_cpus
+        try:
+            managed = cpuset.parse(text) if text else None
+        except cpuset.CpuSetError as error:
+            raise LimitsError(f"[agent] managed_cpus: {error}") from error
+        reserved = {}
+        for node, mib in conf.agent.reserved_memory_mib.items():
+            if not (node.isdecimal() and mib.isdecimal()):
+                raise LimitsError(f"[agent] reserved_memory_mib: '{node}:{mib}' is not NODE:MIB")
+            reserved[int(node)] = int(mib)
+        return cls(managed, reserved)
+
+    def applied_to(self, host: Host) -> Host:
+        """Return the host with what is withheld from instances."""
+        unmanaged = 0 if self.managed is None else host.online & ~self.managed
+        nodes = tuple(
+            dataclasses.replace(node, reserved_mib=self.reserved.get(node.id, 0))
+            for node in host.nodes
+        )
+        return dataclasses.replace(host, nodes=nodes, unmanaged=unmanaged)
