@@ -10,7 +10,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import rpc
-from kongming.api import app, http
+from kongming.api import app, httpd
 from kongming.db import engine
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Server:
     def __init__(self, conf: cfg.ConfigOpts, listening: socket.socket) -> None:
         self._transport = rpc.transport(conf)
         self._listening = listening
-        self._http = http.Server(listening, conf, app.make(conf, self._transport))
+        self._http = httpd.Server(listening, conf, app.make(conf, self._transport))
         scheme = "https" if conf.api.enable_ssl_api else "http"
         host = f"[{conf.api.host_ip}]" if ":" in conf.api.host_ip else conf.api.host_ip
         self.url = f"{scheme}://{host}:{listening.getsockname()[1]}"

@@ -3,8 +3,10 @@
 
 from typing import Any
 
+import fixtures
 import requests
 from keystonemiddleware import fixture as keystone
+from oslo_messaging._drivers import impl_fake
 
 from kongming import policies
 from kongming.policies import base as base_rules
@@ -13,7 +15,6 @@ from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
 
 MAPPINGS = "/v1/instance_cpu_mappings"
 
-#: One more instance, of which nobody knows the owner (no "project_id" reaches the database).
 TOKENS: dict[str, dict[str, Any]] = {
     "admin": {"user_id": "root", "project_id": "operators", "role_list": ["admin"]},
     "telco": {"user_id": "mano", "project_id": "telco", "role_list": ["member"]},
@@ -151,16 +152,20 @@ class TokenTest(AuthTestCase):
         )
 
     def test_token_goes_no_further(self) -> None:
-        self.useFixture(  # the token must not be in a message, where every agent can read it
-            keystone.fixtures.MonkeyPatch(
-                "oslo_messaging._drivers.impl_fake.FakeDriver._check_serialize",
-                staticmethod(lambda message: messages.append(str(message))),
-            )
+        """It must not be in a message, which every agent could read."""
+        sent: list[str] = []
+        send = impl_fake.FakeDriver._send
+
+        def listen(driver: Any, target: Any, context: Any, message: Any, *more: Any) -> Any:
+            sent.append(f"{context} {message}")
+            return send(driver, target, context, message, *more)
+
+        self.useFixture(
+            fixtures.MonkeyPatch("oslo_messaging._drivers.impl_fake.FakeDriver._send", listen)
         )
-        messages: list[str] = []
         self.post("telco reader", VNF)
-        self.assertTrue(messages)
-        self.assertEqual([], [each for each in messages if "telco reader" in each])
+        self.assertTrue([each for each in sent if "create_pin" in each and "eye" in each])
+        self.assertEqual([], [each for each in sent if "telco reader" in each])
 
 
 class MemberTest(AuthTestCase):

@@ -133,6 +133,23 @@ class InstanceTest(LifeTestCase):
         self.wait_for("applied")
         self.assertEqual(dict.fromkeys("0123", "4-6"), self.observed()["vcpus"])
 
+    def test_migration_away_from_a_host_that_is_down(self) -> None:
+        self.pinned()
+        self.kongming.stop_agent("one")
+        self.fleet.migrate(VNF, "two")
+        self.eventually(lambda: self.held("two") == {4, 5, 6, 7})
+        self.assertEqual(set(), self.held("one"))
+        self.wait_for("applied")
+        # the host knows of nothing any more when it is back
+        self.kongming.start_agent("one")
+        fields = {"uuid": UNKNOWN, "name": "new", "vcpus": 1, "memory_mib": 64}
+        self.fleet.create("one", fields)
+        self.eventually(lambda: self.get(f"/v1/instances/{UNKNOWN}").ok)
+        self.pin(UNKNOWN, cpu_policy="dedicated", vcpus={"*": "4"})
+        self.wait_for("applied", UNKNOWN)
+        self.assertEqual("two", self.wait_for("applied")["host"])
+        self.assertEqual(PLACED, self.observed())
+
     def test_migration_there_and_back(self) -> None:
         self.pinned()
         for host in ("two", "one", "two", "one"):

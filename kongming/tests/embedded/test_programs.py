@@ -196,8 +196,8 @@ class StandaloneTest(ProgramTestCase):
             found: list[Any] = requests.get(f"{url}/v1/hosts", headers=latest).json()["hosts"]
             return found
 
-        self.eventually(lambda: len(hosts()) == 2)
-        self.assertEqual(3, len(requests.get(f"{url}/v1/hosts").json()["hosts"]))
+        self.eventually(lambda: len(requests.get(f"{url}/v1/hosts").json()["hosts"]) == 3)
+        self.assertEqual(2, len(hosts()))
 
     def test_a_large_fleet_ends_as_fast(self) -> None:
         (self.directory / "fleet.yaml").write_text(

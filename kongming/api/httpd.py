@@ -18,6 +18,7 @@ from cheroot.ssl import builtin
 from oslo_config import cfg
 from oslo_context import context
 from oslo_log import log as logging
+from oslo_middleware import sizelimit
 from webob import exc
 
 from kongming.api import errors
@@ -46,6 +47,7 @@ class Server(wsgi.Server):
         self.gateway = _Gateway
         self.ConnectionClass = _Connection
         self.max_request_header_size = _MAX_HEADERS
+        conf.register_opts(sizelimit.OPTS, group="oslo_middleware")
         self.max_request_body_size = conf.oslo_middleware.max_request_body_size
         if conf.api.enable_ssl_api:
             self.ssl_adapter = _TLS(conf.api.ssl_cert_file, conf.api.ssl_key_file)
