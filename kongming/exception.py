@@ -13,6 +13,7 @@
     ├── Conflict                      409
     │   ├── CpuAlreadyClaimed
     │   │   └── CpuHeldByOthers
+    │   ├── DoesNotFit
     │   ├── PinExists
     │   └── StaleGeneration
     └── ControlPlaneUnavailable       503
@@ -20,7 +21,10 @@
 They travel over RPC: each is rebuilt from its message and keyword arguments.
 """
 
+from collections.abc import Iterable
 from typing import Any
+
+from kongming.topology.answer import Reason
 
 
 class KongMingError(Exception):
@@ -107,6 +111,23 @@ class CpuAlreadyClaimed(Conflict):
     template = "pCPU {cpus} of host {host} is already held by the pin of instance {holder}."
 
 
+class DoesNotFit(Conflict):
+    """The host has too little left; ``problems`` lists (code, sentence)."""
+
+    code = "resource_pin.does_not_fit"
+
+    def __init__(self, message: str | None = None, *, problems: Any = ()) -> None:
+        self.problems = [(code, detail) for code, detail in problems]
+        super().__init__(
+            message or "; ".join(detail for _, detail in self.problems), problems=self.problems
+        )
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """Everything that is short."""
+        return self.problems or super().errors
+
+
 class CpuHeldByOthers(CpuAlreadyClaimed):
     template = (
         "pCPU {cpus} of host {host} is already held by instance {holder},"
@@ -128,3 +149,26 @@ class ControlPlaneUnavailable(KongMingError):
     status = 503
     code = "resource_pin.conductor_unavailable"
     template = "No conductor answered in {seconds} s; it is not known whether it acted."
+
+
+#: What a host lacks for the moment; everything else in a reason is wrong with the wish.
+_SHORTAGES = (
+    "core_avoided",
+    "cpus_short",
+    "device_node_full",
+    "instance_elsewhere",
+    "memory_short",
+    "nodes_excluded",
+    "nodes_short",
+    "pcpu_elsewhere",
+    "siblings_short",
+)
+
+
+def refusal(reasons: Iterable[Reason]) -> BadRequest | DoesNotFit:
+    """Return the error for a wish that does not fit: 400 if it never will, else 409."""
+    listed = list(reasons)
+    problems = [(f"resource_pin.{r.code}", f"{r.field}: {r.detail}") for r in listed]
+    if all(reason.code in _SHORTAGES for reason in listed):
+        return DoesNotFit(problems=problems)
+    return BadRequest(problems=problems)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds which pCPU: decided here, inside a transaction that has locked the host."""
+"""Who holds what on a host: decided here, inside a transaction that has locked the host."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import orm
 
 from kongming import exception
+from kongming.db import books, models
 from kongming.db import claims as db_claims
 from kongming.db import instances as db_instances
-from kongming.db import models
 from kongming.topology import cpuset, fit
-from kongming.topology.host import Host
+from kongming.topology.books import Holding
+from kongming.topology.inventory import Occupancy
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
 
@@ -25,88 +26,90 @@ def is_others(pin: Any, instance: models.Instance) -> bool:
 
 
 class Ledger:
-    """The claims on one host and the CPUs that its pins use, for one transaction."""
+    """The books of one host for one transaction: what is settled in it counts at once."""
 
-    def __init__(self, session: orm.Session, host: str, pins: Iterable[models.Pin]) -> None:
-        self.host = host
+    def __init__(self, session: orm.Session, host: models.Host, pins: Iterable[models.Pin]) -> None:
+        pins = list(pins)
         self._session = session
-        self._before = db_claims.on_host(session, host)
-        self._claims = dict(self._before)
-        # what a pin uses: where it shall be, and where it may still be
-        self._used = {
-            pin.instance_uuid: (pin.placement or Placement()).cpus
-            | (pin.in_force or Placement()).cpus
-            for pin in pins
-            if pin.host == host
-        }
-        # what others gave instances for themselves, above all Nova its dedicated ones
-        self._foreign = db_instances.holding(session, [host]).get(host, {})
+        self._host = host.name
+        self._books = books.of_host(session, host, pins)
+        self._before = dict(self._books.claims)
+        self._named = {uuid for pin in pins for uuid in pin.wish.neighbours}
+        self._occupancy: dict[str, Occupancy] | None = None
 
-    def place(self, wish: Wish, instance: models.Instance, topology: Host) -> Placement:
-        """Return the placement that an instance would get; claims nothing.
+    def place(self, wish: Wish, instance: models.Instance) -> tuple[Placement, Holding]:
+        """Return the placement that an instance would get, and what it would claim.
 
-        No part may use a pCPU that another pin claims or another instance holds by other
-        means; a dedicated pin may moreover claim none that another pin uses.
+        No part may use a pCPU that another pin claims or another instance was given alone by
+        others; a dedicated pin may moreover claim none that another pin uses.
 
         :raises BadRequest: instance or host lacks what the wish names
+        :raises DoesNotFit: the host has too little left of what the wish describes
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
         """
         uuid = instance.uuid
         size = fit.Size(instance.vcpus, instance.memory_mib, tuple(instance.iothreads))
         try:
-            placement = fit.place(wish, size, topology)
+            found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))
         except fit.DoesNotFit as error:
-            raise exception.BadRequest(
-                problems=[
-                    (f"resource_pin.{reason.code}", f"{reason.field}: {reason.detail}")
-                    for reason in error.reasons
-                ]
-            ) from error
-        for pcpu in cpuset.members(placement.cpus):
-            holder = self._claims.get(pcpu, uuid)
-            if holder != uuid:
-                self._refuse(holder, placement.cpus & self._held(holder))
-        for holder, mask in self._foreign.items():
-            if holder != uuid and (common := mask & placement.cpus):
-                raise exception.CpuHeldByOthers(
-                    cpus=cpuset.to_text(common), host=self.host, holder=holder
-                )
-        if wish.cpu_policy == "dedicated":
-            for other, used in self._used.items():
-                if other != uuid and (common := used & placement.vcpu_cpus):
-                    self._refuse(other, common)
-        return placement
+            raise exception.refusal(error.reasons) from error
+        self._insist(uuid, found)
+        return found.placement, Holding(found.exclusive, found.memory)
 
     def settle(self, pin: models.Pin) -> None:
         """Record what a pin holds from now on.
 
-        A dedicated pin claims the pCPUs of its vCPUs. What it claimed before and may
-        still run on (``in_force``) stays claimed until its host confirms that it left.
+        What it claimed before and may still run on (``in_force``) stays claimed until its
+        host confirms that it left.
         """
         uuid, placement = pin.instance_uuid, pin.placement or Placement()
-        in_force = pin.in_force or Placement()
-        held = 0 if in_force == placement else self._held(uuid) & in_force.vcpu_cpus
-        if pin.wish.cpu_policy == "dedicated":
-            held |= placement.vcpu_cpus
-        self._claims = {cpu: who for cpu, who in self._claims.items() if who != uuid}
-        self._claims |= dict.fromkeys(cpuset.members(held), uuid)
-        self._used[uuid] = placement.cpus | in_force.cpus
+        holding, in_force = pin.holding or Holding(), pin.in_force or Placement()
+        held = 0 if in_force == placement else self._books.claimed_by(uuid) & in_force.cpus
+        held |= holding.cpus
+        self.forget(uuid)
+        self._books.claims |= dict.fromkeys(cpuset.members(held), uuid)
+        self._books.used[uuid] = placement.cpus | in_force.cpus
+        self._books.memory[uuid] = holding.memory
 
     def forget(self, uuid: str) -> None:
         """Record that an instance holds and uses nothing on this host any more."""
-        self._claims = {cpu: who for cpu, who in self._claims.items() if who != uuid}
-        self._used.pop(uuid, None)
+        self._books.claims = {cpu: who for cpu, who in self._books.claims.items() if who != uuid}
+        self._books.used.pop(uuid, None)
+        self._books.memory.pop(uuid, None)
 
     def save(self) -> bool:
         """Write the changes (at most two statements); return whether there were any."""
-        dropped = [cpu for cpu, who in self._before.items() if self._claims.get(cpu) != who]
-        added = {cpu: who for cpu, who in self._claims.items() if self._before.get(cpu) != who}
-        db_claims.change(self._session, self.host, dropped, added)
-        self._before = dict(self._claims)
+        now = self._books.claims
+        dropped = [cpu for cpu, who in self._before.items() if now.get(cpu) != who]
+        added = {cpu: who for cpu, who in now.items() if self._before.get(cpu) != who}
+        db_claims.change(self._session, self._host, dropped, added)
+        self._before = dict(now)
         return bool(dropped or added)
 
-    def _held(self, uuid: str) -> int:
-        return cpuset.from_members(cpu for cpu, who in self._claims.items() if who == uuid)
+    def _look_at(self, wish: Wish) -> dict[str, Occupancy]:
+        """Return where the neighbours are that this wish, or any other here, names."""
+        if not wish.neighbours:
+            return {}
+        if self._occupancy is None:
+            named = self._named.union(wish.neighbours)
+            everywhere = db_instances.occupancy(self._session, named)
+            self._occupancy = everywhere.get(self._host, {})
+        return self._occupancy
 
-    def _refuse(self, holder: str, cpus: int) -> None:
-        raise exception.CpuAlreadyClaimed(cpus=cpuset.to_text(cpus), host=self.host, holder=holder)
+    def _insist(self, uuid: str, found: fit.Fit) -> None:
+        """Refuse exact places that are somebody else's, and say whose."""
+        cpus = found.placement.cpus
+        for pcpu in cpuset.members(cpus | found.exclusive):
+            holder = self._books.claims.get(pcpu, uuid)
+            if holder != uuid:
+                wanted = (cpus | found.exclusive) & self._books.claimed_by(holder)
+                self._refuse(exception.CpuAlreadyClaimed, holder, wanted)
+        for holder, gift in self._books.gifts.items():
+            if holder != uuid and (common := gift.cpus & (cpus | found.exclusive)):
+                self._refuse(exception.CpuHeldByOthers, holder, common)
+        for holder, used in self._books.used.items():
+            if holder != uuid and (common := used & found.exclusive):
+                self._refuse(exception.CpuAlreadyClaimed, holder, common)
+
+    def _refuse(self, error: type[exception.CpuAlreadyClaimed], holder: str, cpus: int) -> None:
+        raise error(cpus=cpuset.to_text(cpus), host=self._host, holder=holder)

@@ -35,7 +35,7 @@ class Lifecycle:
         self._instances = instances
         rows = pins.lock_on_host(session, host.name, list(instances))
         self._pins = {row.instance_uuid: row for row in rows}
-        self._ledger = Ledger(session, host.name, rows)
+        self._ledger = Ledger(session, host, rows)
         self._events: list[dict[str, Any]] = []
         self._removed: set[str] = set()
         self._moved: dict[str, str] = {}
@@ -48,7 +48,7 @@ class Lifecycle:
             return
         self._ledger.forget(uuid)
         # a migrated instance takes along what is in force: its next host must know
-        pin.host = pin.placement = None
+        pin.host = pin.placement = pin.holding = None
         if pin.deleted:
             self._removed.add(uuid)
         else:
@@ -62,7 +62,8 @@ class Lifecycle:
         if pin.host != self._host.name:
             if pin.host is not None:
                 self._moved[uuid] = pin.host
-            pin.host, pin.placement = self._host.name, None
+            pin.host = self._host.name
+            pin.placement = pin.holding = None
             self.placements_changed = True
         if pin.deleted:
             return
@@ -111,7 +112,7 @@ class Lifecycle:
             self._change(pin, FAILED, OTHER_PROJECT)
             return
         try:
-            placement = self._ledger.place(pin.wish, instance, self._host.topology)
+            placement, holding = self._ledger.place(pin.wish, instance)
         except exception.KongMingError as error:
             self._change(pin, FAILED, error.message)
             return
@@ -121,7 +122,7 @@ class Lifecycle:
         if pin.placement not in (None, placement):
             # word of the former placement must not be taken for word of this one
             pin.generation += 1
-        pin.placement = placement
+        pin.placement, pin.holding = placement, holding
         self._ledger.settle(pin)
         self._change(pin, PENDING, None)
         self.placements_changed = True

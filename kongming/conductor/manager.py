@@ -26,6 +26,7 @@ _answers = oslo_messaging.expected_exceptions(
     exception.PinExists,
     exception.StaleGeneration,
     exception.CpuAlreadyClaimed,
+    exception.DoesNotFit,
 )
 
 

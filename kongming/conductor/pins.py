@@ -75,7 +75,7 @@ def delete(context: RequestContext, uuid: str) -> str | None:
             raise exception.PinNotFound(instance_uuid=uuid)
         instance = _instance_on(session, uuid, where)
         row.in_force = (row.in_force or Placement()).joined(row.placement) or None
-        row.placement = None
+        row.placement = row.holding = None
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
@@ -119,10 +119,10 @@ def _decide(
         row.status, row.reason = FAILED, claims.OTHER_PROJECT
         return
     with session.no_autoflush:
-        ledger = claims.Ledger(session, host.name, pins.lock_on_host(session, host.name))
-        placement = ledger.place(wish, instance, host.topology)
+        ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
+        placement, holding = ledger.place(wish, instance)
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
-    row.host, row.placement = host.name, placement
+    row.host, row.placement, row.holding = host.name, placement, holding
     if instance.state in ACTIVE_STATES:
         row.status = PENDING
     ledger.settle(row)

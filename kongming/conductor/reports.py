@@ -63,18 +63,22 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
                 lifecycle.seen(uuid, resized=uuid in news.resized)
             for outcome in report.outcomes:
                 lifecycle.concluded(outcome)
-            changed = lifecycle.save() or changed
+            changed = lifecycle.save() or news.gifts_changed or changed
             host.generation += changed
         return Answer(report.sequence, placements_changed=lifecycle.placements_changed)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _News:
-    """The instances that a report finds on its host, those of a new size, those gone."""
+    """The instances that a report finds on its host, those of a new size, those gone.
+
+    ``gifts_changed`` tells whether others gave an instance something, or took it back.
+    """
 
     here: dict[str, models.Instance]
     resized: set[str]
     gone: set[str]
+    gifts_changed: bool = False
 
 
 def _take_instances(session: orm.Session, report: objects.Report) -> _News:
@@ -87,6 +91,7 @@ def _take_instances(session: orm.Session, report: objects.Report) -> _News:
     }
     ours = {uuid for uuid, row in stored.items() if row.host == report.host}
     news = _News({}, set(), ours - set(reported) if report.full else ours & set(report.gone))
+    news.gifts_changed = any(stored[uuid].holds for uuid in news.gone)
     rows = []
     for uuid, instance in reported.items():
         row = stored.get(uuid)
@@ -96,6 +101,7 @@ def _take_instances(session: orm.Session, report: objects.Report) -> _News:
         news.here[uuid] = models.Instance(**facts)
         if row is None or any(getattr(row, name) != value for name, value in facts.items()):
             rows.append(facts | {"updated_at": timeutils.utcnow()})
+            news.gifts_changed |= bool(instance.holds or (row is not None and row.holds))
         if row is not None and (row.vcpus, row.iothreads) != (instance.vcpus, instance.iothreads):
             news.resized.add(uuid)
     bulk.replace(session, models.Instance.uuid, news.gone, rows)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queries for hosts."""
 
-from collections.abc import Iterable
+import datetime
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -22,6 +24,30 @@ def lock(session: orm.Session, name: str) -> Host | None:
     transaction sees at its first unlocked read.
     """
     return session.scalar(sa.select(Host).where(Host.name == name).with_for_update())
+
+
+class Beat(NamedTuple):
+    """The sign of life of a host; ``reported_at`` is in UTC."""
+
+    generation: int
+    reported_at: datetime.datetime
+    report_interval: int
+
+
+def beats(session: orm.Session, names: Collection[str] | None) -> dict[str, Beat]:
+    """Return generation and last sign of life of some hosts (None: of all)."""
+    query = sa.select(Host.name, Host.generation, Host.reported_at, Host.report_interval)
+    if names is not None:
+        query = query.where(Host.name.in_(names))
+    return {
+        name: Beat(generation, reported_at.replace(tzinfo=datetime.UTC), interval)
+        for name, generation, reported_at, interval in session.execute(query)
+    }
+
+
+def several(session: orm.Session, names: Collection[str]) -> Sequence[Host]:
+    """Return some hosts."""
+    return session.scalars(sa.select(Host).where(Host.name.in_(names))).all()
 
 
 def raise_generation(session: orm.Session, names: Iterable[str]) -> None:

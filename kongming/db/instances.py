@@ -8,6 +8,9 @@ from sqlalchemy import orm
 
 from kongming.db.models import Instance
 from kongming.topology import cpuset
+from kongming.topology.books import Gift
+from kongming.topology.inventory import Occupancy
+from kongming.topology.placement import MEMORY, Placement
 
 
 def get(session: orm.Session, uuid: str) -> Instance | None:
@@ -40,12 +43,22 @@ def by_hosts(session: orm.Session, hosts: Collection[str]) -> dict[str, list[Ins
     return found
 
 
-def holding(session: orm.Session, hosts: Collection[str]) -> dict[str, dict[str, int]]:
-    """Return what instances hold without KongMing: ``{host: {uuid: bitmask of pCPUs}}``."""
-    query = sa.select(Instance.host, Instance.uuid, Instance.holds).where(
-        Instance.host.in_(hosts), Instance.holds != ""
-    )
-    found: dict[str, dict[str, int]] = {}
-    for row in session.execute(query):
-        found.setdefault(row.host, {})[row.uuid] = cpuset.parse(row.holds)
+def gifts(session: orm.Session, hosts: Collection[str]) -> dict[str, dict[str, Gift]]:
+    """Return what others than KongMing gave instances alone: ``{host: {uuid: gift}}``."""
+    query = sa.select(Instance).where(Instance.host.in_(hosts), Instance.holds != "")
+    found: dict[str, dict[str, Gift]] = {}
+    for row in session.scalars(query):
+        nodes = (row.observed or Placement()).get(MEMORY, 0)
+        gift = Gift(cpuset.parse(row.holds), nodes, row.memory_mib)
+        found.setdefault(row.host, {})[row.uuid] = gift
+    return found
+
+
+def occupancy(session: orm.Session, uuids: Collection[str]) -> dict[str, dict[str, Occupancy]]:
+    """Return where those of some instances are that run: ``{host: {uuid: occupancy}}``."""
+    found: dict[str, dict[str, Occupancy]] = {}
+    for row in session.scalars(sa.select(Instance).where(Instance.uuid.in_(uuids))):
+        if row.observed is not None:
+            place = Occupancy(row.observed.cpus, row.observed.get(MEMORY, 0))
+            found.setdefault(row.host, {})[row.uuid] = place
     return found

@@ -11,6 +11,7 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 from sqlalchemy.dialects import mysql
 
+from kongming.topology.books import Holding
 from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
@@ -97,6 +98,7 @@ class Pin(Base):
     host: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
     wish: orm.Mapped[Wish] = orm.mapped_column(Topology(Wish), nullable=False)
     placement: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
+    holding: orm.Mapped[Holding | None] = orm.mapped_column(Topology(Holding))
     in_force: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
     generation: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     status: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)

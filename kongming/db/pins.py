@@ -34,6 +34,11 @@ def lock_on_host(session: orm.Session, host: str, uuids: Collection[str] = ()) -
     ).all()
 
 
+def on_hosts(session: orm.Session, hosts: Collection[str]) -> Sequence[Pin]:
+    """Return the pins of several hosts, deleted ones that are yet to be released included."""
+    return session.scalars(sa.select(Pin).where(Pin.host.in_(hosts))).all()
+
+
 def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
     """Return what the agent of a host shall do: place pins, and release deleted ones."""
     return session.scalars(

@@ -11,6 +11,12 @@ from kongming.objects import base
 MISSED_REPORTS = 3
 
 
+def is_down(reported_at: datetime.datetime, interval: int) -> bool:
+    """Return whether a host that reported then, every ``interval`` seconds, is down now."""
+    silence = datetime.datetime.now(datetime.UTC) - reported_at
+    return silence > datetime.timedelta(seconds=MISSED_REPORTS * interval)
+
+
 @base.Registry.register
 class Host(base.KongMingObject):
     """A host as its agent last reported it."""
@@ -28,6 +34,4 @@ class Host(base.KongMingObject):
     @property
     def status(self) -> str:
         """``up``, or ``down`` when three reports are overdue."""
-        silence = datetime.datetime.now(datetime.UTC) - self.reported_at
-        limit = datetime.timedelta(seconds=MISSED_REPORTS * self.report_interval)
-        return "down" if silence > limit else "up"
+        return "down" if is_down(self.reported_at, self.report_interval) else "up"

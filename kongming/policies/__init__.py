@@ -5,9 +5,10 @@ import itertools
 
 from oslo_policy import policy
 
-from kongming.policies import base, hosts, instances, pins
+from kongming.policies import base, candidates, hosts, instances, pins
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return every rule with its default, for the enforcer and the sample generator."""
-    return list(itertools.chain(base.RULES, hosts.RULES, instances.RULES, pins.RULES))
+    nouns = (base, candidates, hosts, instances, pins)
+    return list(itertools.chain.from_iterable(noun.RULES for noun in nouns))

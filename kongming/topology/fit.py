@@ -1,102 +1,195 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a wish fit an instance and a host, and which placement does it become?"""
+"""Does a wish fit an instance and a host, and which placement does it become?
 
-import dataclasses
-from collections.abc import Iterator
+Exact parts go where the wish says. For the rest, each guest node gets a NUMA node of its own.
+Of all placements that fit, the one returned
 
-from kongming.topology import cpuset
-from kongming.topology.host import Host
+1. leaves the fewest partly used cores behind, so that whole cores stay whole;
+2. among these, has the least sum of distances between the NUMA nodes of the guest;
+3. among these, uses the lowest numbers that the search comes upon first.
+
+The first is exact: the choice inside a NUMA node is (`packing`), and so is the assignment of
+guest nodes (`assignment.cheapest`). The second is exact for hosts of up to 12 NUMA nodes, and
+beyond as far as a bounded number of steps goes (`assignment.nearest`).
+
+Whether it fits is decided as Nova's ``numa_fit_instance_to_host`` does, with these differences;
+tools/record_nova_answers.py compares the two by the names given:
+
+- *isolate-with-smt*: where dedicated and shared pCPUs are told apart, Nova refuses ``isolate``
+  on cores with siblings. Here the siblings are claimed with the core, on every host.
+- *isolate-half-managed*: Nova does not know of siblings that it does not manage and takes what
+  remains for a whole core. Here a core is whole if all its online siblings may be claimed, or
+  somebody else's thread could run beside an isolated vCPU.
+- *shared-but-pinned*: where one set of pCPUs serves both policies, Nova counts those that
+  others hold for themselves as room for shared vCPUs. Here what is claimed is not shared.
+- *search-remembers*: while Nova tries permutations, it renumbers the guest nodes and writes
+  the page size of a try into them, so that what it recalls of earlier tries is about others:
+  it both misses placements and returns some that do not fit. Here the order has no effect.
+- Cores of one node that differ in their number of online siblings: Nova isolates vCPUs only on
+  the largest ones. Here a core is whole if all siblings that it has are free.
+- ``require`` on cores of more than two siblings: Nova takes equally many threads from each core.
+  Here cores may contribute differently, as long as only one vCPU is without a sibling.
+- Allocation ratios are not looked at: they are the Placement service's concern.
+"""
+
+import functools
+
+from kongming.topology import cpuset, demand, exact, seating
+from kongming.topology.answer import DoesNotFit, Fit, Reason, Score, Size
+from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
-from kongming.topology.wish import EVERY, Wish
+from kongming.topology.room import Room
+from kongming.topology.wish import Wish
+
+__all__ = ["DoesNotFit", "Fit", "Reason", "Score", "Size", "place"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """How large an instance is; ``iothreads`` are the ids of its I/O threads."""
-
-    vcpus: int
-    memory_mib: int
-    iothreads: tuple[int, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Reason:
-    """Why a wish does not fit: the field of the wish, a stable code, a sentence."""
-
-    field: str
-    code: str
-    detail: str
-
-
-class DoesNotFit(ValueError):
-    """The wish cannot be had on this host; ``reasons`` is never empty."""
-
-    def __init__(self, reasons: list[Reason]) -> None:
-        super().__init__("; ".join(f"{reason.field}: {reason.detail}" for reason in reasons))
-        self.reasons = reasons
-
-
-def place(wish: Wish, size: Size, host: Host) -> Placement:
-    """Return the placement that ``wish`` asks for.
+def place(wish: Wish, size: Size, inventory: Inventory) -> Fit:
+    """Return the best placement that ``wish`` asks for.
 
     :raises DoesNotFit: with every reason, when the instance lacks a part that the wish
-        names or the host lacks (or has offline) a place for it
+        names, or the host lacks (or has offline) a place for it or has too little of it free
     """
-    reasons = [*_missing_parts(wish, size), *_missing_places(wish, host)]
-    if reasons:
-        raise DoesNotFit(reasons)
-    placement = Placement()
-    for number in range(size.vcpus):
-        mask = wish.vcpus.get(number, wish.every_vcpu)
-        if mask is not None:
-            placement[Part("vcpu", number)] = mask
-    for number, mask in wish.iothreads.items():
-        placement[Part("iothread", number)] = mask
-    if wish.emulator is not None:
-        placement[EMULATOR] = wish.emulator
+    return Question(wish, size).place(inventory)
+
+
+class Question:
+    """A wish for an instance of one size, to be put to many hosts.
+
+    :raises DoesNotFit: the layout is not for an instance of this size
+    """
+
+    def __init__(self, wish: Wish, size: Size) -> None:
+        self.wish = wish
+        self._size = size
+        self._exact = exact.place(wish, size)
+        self._guest_nodes = demand.guest_nodes(wish, size)
+        self._demands = demand.demands(wish, self._guest_nodes)
+        # the vCPUs of each guest node that have no exact place
+        self._free = [
+            [part for part in map(_vcpu, cpuset.members(node.vcpus)) if part not in self._exact]
+            for node in self._guest_nodes
+        ]
+        self._names_places = bool(self._exact or wish.vcpus)
+        self._excludes_nodes = bool(self._exact or wish.near or isinstance(wish.numa_nodes, tuple))
+
+    def place(self, inventory: Inventory) -> Fit:
+        """Return the best placement on a host.
+
+        :raises DoesNotFit: with every reason
+        """
+        wish = self.wish
+        if self._names_places and (reasons := list(exact.problems(wish, self._size, inventory))):
+            raise DoesNotFit(reasons)
+        placement = Placement(self._exact)
+        demands = self._demands
+        if self._excludes_nodes:
+            allowed = _allowed(wish, placement, inventory)
+            demands = [need._replace(nodes=need.nodes & allowed) for need in demands]
+        device = None if wish.pci_device is None else _device_node(wish.pci_device, inventory)
+        room = _room(wish, placement, inventory)
+        seats, distance = seating.find(demands, inventory.host, room, device)
+        memory: dict[int, dict[int, int]] = {}
+        exclusive = _exclusive(wish, placement, inventory) if placement else 0
+        used = fragments = 0
+        for free, need, (node, seat) in zip(self._free, demands, seats, strict=True):
+            if need.shared:
+                placement.update(dict.fromkeys(free, room.shared & node.cpus))
+            elif need.choose or need.emulator:
+                chosen = room.select(need, node, seat)
+                exclusive |= chosen.exclusive
+                placement.update(zip(free, chosen.vcpus, strict=True))
+                if need.emulator:
+                    placement[EMULATOR] = chosen.emulator
+            fragments += seat.packing.fragments
+            if need.memory_mib:
+                used |= 1 << node.id
+                if seat.page_size:
+                    memory[node.id] = {seat.page_size: need.memory_mib}
+        if used:
+            placement[MEMORY] = used
+        if wish.emulator_policy == "share":
+            placement[EMULATOR] = _shared_emulator(placement, inventory, exclusive, used)
+        nodes = tuple([node.id for node, _ in seats])
+        return Fit(placement, exclusive, memory, nodes, Score(fragments, distance))
+
+
+def _device_node(address: str, inventory: Inventory) -> int | None:
+    """Return the NUMA node that a PCI device is on, if it is on one."""
+    node = inventory.devices.get(address)
+    if node is None:
+        text = f"the host has no PCI device {address}"
+        raise DoesNotFit([Reason("pci_device", "pci_device_unknown", text)])
+    return node if node >= 0 else None
+
+
+def _allowed(wish: Wish, placement: Placement, inventory: Inventory) -> int:
+    """Return the bitmask of the NUMA nodes that may be chosen."""
+    allowed = inventory.host.node_ids
     if wish.memory_nodes is not None:
-        placement[MEMORY] = wish.memory_nodes
-    return placement
-
-
-def _missing_parts(wish: Wish, size: Size) -> Iterator[Reason]:
-    for number in sorted(wish.vcpus):
-        if number >= size.vcpus:
-            yield Reason(
-                f"vcpus.{number}",
-                "vcpu_unknown",
-                f"the instance has no vCPU {number} (it has {size.vcpus})",
-            )
-    for number in sorted(wish.iothreads):
-        if number not in size.iothreads:
-            yield Reason(
-                f"iothreads.{number}",
-                "iothread_unknown",
-                f"the instance has no I/O thread {number}",
-            )
-
-
-def _missing_places(wish: Wish, host: Host) -> Iterator[Reason]:
-    asked: list[tuple[str, int]] = [(f"vcpus.{n}", mask) for n, mask in sorted(wish.vcpus.items())]
-    if wish.every_vcpu is not None:
-        asked.append((f"vcpus.{EVERY}", wish.every_vcpu))
-    if wish.emulator is not None:
-        asked.append(("emulator", wish.emulator))
-    asked += [(f"iothreads.{n}", mask) for n, mask in sorted(wish.iothreads.items())]
-    for field, mask in asked:
-        if offline := mask & host.offline:
-            yield Reason(field, "pcpu_offline", f"pCPU {cpuset.to_text(offline)} is offline")
-        if absent := mask & ~host.offline & ~host.online:
-            yield Reason(field, "pcpu_unknown", f"the host has no pCPU {cpuset.to_text(absent)}")
-        if unmanaged := mask & host.online & host.unmanaged:
-            yield Reason(
-                field,
-                "pcpu_unmanaged",
-                f"pCPU {cpuset.to_text(unmanaged)} is not among those that the host offers",
-            )
-    if wish.memory_nodes is not None and (absent := wish.memory_nodes & ~host.node_ids):
-        yield Reason(
-            "memory.nodes",
-            "numa_node_unknown",
-            f"the host has no NUMA node {cpuset.to_text(absent)}",
+        allowed &= wish.memory_nodes
+    if wish.near is not None:
+        other = inventory.occupancy.get(wish.near)
+        if other is None:
+            text = f"instance {wish.near} is not on the host"
+            raise DoesNotFit([Reason("near", "instance_elsewhere", text)])
+        allowed &= other.nodes
+    if wish.numa_nodes is None and (exact_cpus := placement.vcpu_cpus):
+        # the chosen vCPUs stay with the exact ones
+        allowed &= cpuset.from_members(
+            node.id for node in inventory.host.nodes if node.cpus & exact_cpus
         )
+    if isinstance(wish.numa_nodes, tuple):
+        for number, guest in enumerate(wish.numa_nodes):
+            if guest.host_node is not None and not inventory.host.node_ids >> guest.host_node & 1:
+                field = f"numa_nodes.{number}.host_node"
+                text = f"the host has no NUMA node {guest.host_node}"
+                raise DoesNotFit([Reason(field, "numa_node_unknown", text)])
+    return allowed
+
+
+def _room(wish: Wish, placement: Placement, inventory: Inventory) -> Room:
+    """Return what free choice may use: not what is exact, not the cores of avoided instances."""
+    host = inventory.host
+    taken = placement.cpus if placement else 0
+    if taken and wish.thread_policy == "isolate":
+        taken |= exact.whole_cores(host, placement.vcpu_cpus)
+    avoided = 0
+    for uuid in wish.avoid:
+        if other := inventory.occupancy.get(uuid):
+            avoided |= exact.whole_cores(host, other.cpus)
+    return Room(
+        inventory,
+        inventory.free_dedicated & ~(taken | avoided),
+        inventory.free_shared & ~avoided,
+        wish.thread_policy,
+    )
+
+
+def _exclusive(wish: Wish, placement: Placement, inventory: Inventory) -> int:
+    """Return the pCPUs that the exact vCPUs hold for themselves."""
+    if wish.cpu_policy != "dedicated":
+        return 0
+    cpus = placement.vcpu_cpus
+    if wish.thread_policy == "isolate":
+        cpus |= exact.whole_cores(inventory.host, cpus)
+    return cpus
+
+
+@functools.cache
+def _vcpu(number: int) -> Part:
+    return Part("vcpu", number)
+
+
+def _shared_emulator(placement: Placement, inventory: Inventory, exclusive: int, nodes: int) -> int:
+    """Return where an emulator that shares runs: it never uses up a pCPU that may be claimed.
+
+    That is on pCPUs which others share already, near the instance if there are such, or else
+    where its own vCPUs run.
+    """
+    in_use = inventory.free_shared & ~inventory.free_dedicated & ~exclusive
+    near = 0
+    for node in inventory.host.nodes:
+        if nodes >> node.id & 1:
+            near |= node.cpus
+    return in_use & near or in_use or placement.vcpu_cpus

@@ -2,10 +2,15 @@
 """What a compute host is made of: NUMA nodes, cores with their sibling pCPUs, memory pages."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from kongming.topology import cpuset
+from kongming.topology.cores import CoreGroup, group
+
+#: Distances where a node tells none, as Linux assumes them.
+_LOCAL, _REMOTE = 10, 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,11 @@ class NumaNode:
     cores: tuple[Core, ...] = ()
     reserved_mib: int = 0
 
+    @functools.cached_property
+    def core_groups(self) -> tuple[CoreGroup, ...]:
+        """The cores, grouped by how their siblings are numbered."""
+        return group(self.cpus, (core.cpus for core in self.cores))
+
 
 @dataclasses.dataclass(frozen=True)
 class Host:
@@ -55,7 +65,7 @@ class Host:
     offline: int = 0
     unmanaged: int = 0
 
-    @property
+    @functools.cached_property
     def online(self) -> int:
         """Bitmask of the pCPUs that threads can run on."""
         mask = 0
@@ -63,10 +73,20 @@ class Host:
             mask |= node.cpus
         return mask
 
-    @property
+    @functools.cached_property
     def node_ids(self) -> int:
         """Bitmask of the ids of all NUMA nodes."""
         return cpuset.from_members(node.id for node in self.nodes)
+
+    @functools.cached_property
+    def distances(self) -> list[list[int]]:
+        """Distances between nodes, by their place in ``nodes``; the longer of both ways."""
+        one_way = [
+            [a.distances.get(b.id, _LOCAL if a is b else _REMOTE) for b in self.nodes]
+            for a in self.nodes
+        ]
+        every = range(len(self.nodes))
+        return [[max(one_way[a][b], one_way[b][a]) for b in every] for a in every]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the host in JSON's types, CPU sets as text; `from_dict` reads it back."""

@@ -5,28 +5,30 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, form, layout
+from kongming.topology.form import PageSize, WishError
+from kongming.topology.layout import GuestNode
+
+__all__ = ["CPU_POLICIES", "EMULATOR_POLICIES", "EVERY", "THREAD_POLICIES", "Wish", "WishError"]
 
 CPU_POLICIES = ("dedicated", "shared")
+THREAD_POLICIES = ("prefer", "isolate", "require")
+EMULATOR_POLICIES = ("share", "isolate")
 #: The key in ``vcpus`` for every vCPU that no other key names.
 EVERY = "*"
-
-
-class WishError(ValueError):
-    """A field of a wish is malformed."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field = field
-        self.reason = reason
+_MAX_AVOID = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """Exact places for the parts of an instance; what is absent is left alone.
+    """Places for the parts of an instance: exact, or described; what is absent is left alone.
 
     ``vcpus`` and ``iothreads`` map a number to a pCPU bitmask, ``every_vcpu`` holds for
     the vCPUs that ``vcpus`` does not name, ``memory_nodes`` is a bitmask of NUMA nodes.
+    A dedicated vCPU without exact place gets one pCPU of its own; ``thread_policy`` says
+    how those use the siblings of a core. ``numa_nodes`` is the layout that the guest sees,
+    or how many even nodes it has; ``page_size`` (KiB or a word) is for a layout that does
+    not list its nodes. ``near`` and ``avoid`` name other instances by uuid.
     """
 
     cpu_policy: str = "shared"
@@ -35,65 +37,110 @@ class Wish:
     emulator: int | None = None
     iothreads: Mapping[int, int] = dataclasses.field(default_factory=dict)
     memory_nodes: int | None = None
+    thread_policy: str = "prefer"
+    emulator_policy: str | None = None
+    numa_nodes: int | tuple[GuestNode, ...] | None = None
+    page_size: PageSize = None
+    pci_device: str | None = None
+    avoid: tuple[str, ...] = ()
+    near: str | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Wish":
         """Return the wish in a pin's body (other keys of the body are ignored).
 
-        :raises WishError: naming the first field that is malformed
+        :raises WishError: naming the first field that is malformed or contradicts another
         """
-        policy = data.get("cpu_policy") or "shared"
-        if policy not in CPU_POLICIES:
-            raise WishError("cpu_policy", f"must be one of {', '.join(CPU_POLICIES)}")
         vcpus = dict(data.get("vcpus") or {})
         every = vcpus.pop(EVERY, None)
         emulator = data.get("emulator")
-        nodes = (data.get("memory") or {}).get("nodes")
+        by_word = emulator in EMULATOR_POLICIES
+        memory = data.get("memory") or {}
+        if data.get("memory") == {}:
+            raise WishError("memory", "must say nodes or page_size_kib")
+        nodes = memory.get("nodes")
+        numa_nodes = data.get("numa_nodes")
+        pci_device = data.get("pci_device")
+        near = data.get("near")
         wish = cls(
-            cpu_policy=policy,
-            vcpus=_numbered("vcpus", vcpus),
-            every_vcpu=None if every is None else _mask(f"vcpus.{EVERY}", every),
-            emulator=None if emulator is None else _mask("emulator", emulator),
-            iothreads=_numbered("iothreads", data.get("iothreads") or {}),
-            memory_nodes=None if nodes is None else _mask("memory.nodes", nodes),
+            cpu_policy=form.choice("cpu_policy", data.get("cpu_policy") or "shared", CPU_POLICIES),
+            vcpus=form.numbered("vcpus", vcpus),
+            every_vcpu=None if every is None else form.mask(f"vcpus.{EVERY}", every),
+            emulator=None if emulator is None or by_word else form.mask("emulator", emulator),
+            iothreads=form.numbered("iothreads", data.get("iothreads") or {}),
+            memory_nodes=None if nodes is None else form.mask("memory.nodes", nodes),
+            thread_policy=form.choice(
+                "thread_policy", data.get("thread_policy") or "prefer", THREAD_POLICIES
+            ),
+            emulator_policy=emulator if by_word else None,
+            numa_nodes=None if numa_nodes is None else layout.parse("numa_nodes", numa_nodes),
+            page_size=form.page_size("memory.page_size_kib", memory.get("page_size_kib")),
+            pci_device=None if pci_device is None else form.pci_address("pci_device", pci_device),
+            avoid=_avoid(data.get("avoid") or []),
+            near=None if near is None else form.instance("near", near),
         )
-        if policy == "dedicated" and not wish.vcpus and wish.every_vcpu is None:
-            raise WishError("vcpus", "a dedicated pin must say which pCPUs")
+        if data.get("thread_policy") and wish.cpu_policy != "dedicated":
+            raise WishError("thread_policy", "is for cpu_policy dedicated alone")
+        if wish.emulator_policy == "isolate" and wish.cpu_policy != "dedicated":
+            raise WishError("emulator", "isolate is for cpu_policy dedicated alone")
+        _check_nodes(wish)
         return wish
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """The uuids of the instances that the wish names."""
+        return (*self.avoid, self.near) if self.near else self.avoid
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON's form of the wish; `from_dict` reads it back."""
-        data: dict[str, Any] = {"cpu_policy": self.cpu_policy}
-        vcpus = {str(n): cpuset.to_text(mask) for n, mask in sorted(self.vcpus.items())}
+        vcpus = _texts(self.vcpus)
         if self.every_vcpu is not None:
             vcpus[EVERY] = cpuset.to_text(self.every_vcpu)
-        if vcpus:
-            data["vcpus"] = vcpus
-        if self.emulator is not None:
-            data["emulator"] = cpuset.to_text(self.emulator)
-        if self.iothreads:
-            data["iothreads"] = {
-                str(n): cpuset.to_text(mask) for n, mask in sorted(self.iothreads.items())
-            }
+        memory: dict[str, Any] = {}
         if self.memory_nodes is not None:
-            data["memory"] = {"nodes": cpuset.to_text(self.memory_nodes)}
-        return data
+            memory["nodes"] = cpuset.to_text(self.memory_nodes)
+        if self.page_size is not None:
+            memory["page_size_kib"] = self.page_size
+        fields: tuple[tuple[str, Any], ...] = (
+            ("thread_policy", None if self.thread_policy == "prefer" else self.thread_policy),
+            ("vcpus", vcpus),
+            ("emulator", self.emulator_policy or cpuset.to_text(self.emulator or 0)),
+            ("iothreads", _texts(self.iothreads)),
+            (
+                "numa_nodes",
+                layout.to_list(self.numa_nodes)
+                if isinstance(self.numa_nodes, tuple)
+                else self.numa_nodes,
+            ),
+            ("memory", memory),
+            ("pci_device", self.pci_device),
+            ("avoid", list(self.avoid)),
+            ("near", self.near),
+        )
+        return {"cpu_policy": self.cpu_policy} | {key: value for key, value in fields if value}
 
 
-def _mask(field: str, text: str) -> int:
-    try:
-        return cpuset.parse(text)
-    except cpuset.CpuSetError as error:
-        raise WishError(field, str(error)) from error
+def _texts(masks: Mapping[int, int]) -> dict[str, str]:
+    return {str(number): cpuset.to_text(mask) for number, mask in sorted(masks.items())}
 
 
-def _numbered(field: str, data: Mapping[str, str]) -> dict[int, int]:
-    masks: dict[int, int] = {}
-    for key, text in data.items():
-        where = f"{field}.{key[:32]}"
-        mask = _mask(where, text)
-        for number in cpuset.members(_mask(where, key)):
-            if number in masks:
-                raise WishError(where, f"{number} is named twice")
-            masks[number] = mask
-    return masks
+def _avoid(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MAX_AVOID:
+        raise WishError("avoid", f"must be a list of at most {_MAX_AVOID} uuids")
+    return tuple(form.instance(f"avoid.{number}", item) for number, item in enumerate(value))
+
+
+def _check_nodes(wish: Wish) -> None:
+    """Refuse a layout that contradicts what the wish says of its memory."""
+    nodes = wish.numa_nodes
+    listed = nodes if isinstance(nodes, tuple) else ()
+    if listed and wish.page_size is not None:
+        raise WishError("memory.page_size_kib", "belongs to the guest nodes that numa_nodes lists")
+    if wish.memory_nodes is None or nodes is None:
+        return
+    count = nodes if isinstance(nodes, int) else len(nodes)
+    if wish.memory_nodes.bit_count() < count:
+        raise WishError("memory.nodes", f"{count} guest nodes need as many NUMA nodes")
+    for number, node in enumerate(listed):
+        if node.host_node is not None and not wish.memory_nodes >> node.host_node & 1:
+            raise WishError(f"numa_nodes.{number}.host_node", "is not among memory.nodes")

@@ -9,6 +9,7 @@ import pecan
 from kongming.api.microversion import Versioned
 from kongming.api.routes import Document
 from kongming.api.v1 import contract_2018
+from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
@@ -21,6 +22,7 @@ class V1(Document):
         self._document = document
         self.children = {
             "pins": PinsController(),
+            "candidates": CandidatesController(),
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),

@@ -13,16 +13,28 @@ from kongming.api.loaded import canonical, load_instance, load_pin, visible
 from kongming.api.routes import Collection, Document
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
-from kongming.topology.wish import CPU_POLICIES, Wish, WishError
+from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
 
 FILTERS = ("host", "project_id", "status", "user_id")
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
-class Memory(wtypes.Base):
-    """NUMA nodes that hold the memory of an instance."""
+class Raw(wtypes.UserType):
+    """JSON as it is, for what `topology.wish` alone understands."""
 
-    nodes = wtypes.wsattr(wtypes.text, mandatory=True)
+    basetype = str
+    name = "JSON"
+
+    def read(self, value: Any, path: str) -> Any:
+        """Return the value."""
+        return value
+
+
+class Memory(wtypes.Base):
+    """NUMA nodes that hold the memory of an instance, and the size of its pages."""
+
+    nodes = wtypes.text
+    page_size_kib = Raw()
 
 
 class Placement(wtypes.Base):
@@ -38,21 +50,25 @@ class WishBody(wtypes.Base):
     """What a caller may ask for."""
 
     cpu_policy = wtypes.Enum(str, *CPU_POLICIES)
+    thread_policy = wtypes.Enum(str, *THREAD_POLICIES)
+    numa_nodes = Raw()
+    near = wtypes.text
+    avoid = Raw()
     vcpus = wtypes.DictType(wtypes.text, wtypes.text)
     emulator = wtypes.text
     iothreads = wtypes.DictType(wtypes.text, wtypes.text)
     memory = Memory
 
-    def wish(self) -> Wish:
+    def wish(self, prefix: str = "") -> Wish:
         """Return the wish.
 
-        :raises BadRequest: naming the field that is malformed
+        :raises BadRequest: naming the field that is malformed, after ``prefix``
         """
         data = wsme_json.tojson(type(self), self)
         try:
             return Wish.from_dict(data)
         except WishError as error:
-            raise exception.BadRequest.field(error.field, error.reason) from error
+            raise exception.BadRequest.field(prefix + error.field, error.reason) from error
 
 
 class NewPin(WishBody):

@@ -24,6 +24,7 @@ STORY = (
     ("versions/v1", None),
     ("hosts/list", None),
     ("hosts/show", None),
+    ("candidates/ask", None),
     ("pins/create", "applied"),
     ("pins/show", None),
     ("pins/list", None),

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(255)),
         sa.Column("wish", _DOCUMENT, nullable=False),
         sa.Column("placement", _DOCUMENT),
+        sa.Column("holding", _DOCUMENT),
         sa.Column("in_force", _DOCUMENT),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),

@@ -175,8 +175,8 @@ class ClaimsTest(base.ConductorTestCase):
             {"vcpus": {"0": "4"}},
             {"emulator": "4-5"},
             {"iothreads": {"1": "3-4"}},
-            {"cpu_policy": "dedicated", "vcpus": {"0": "8"}, "emulator": "4"},
-            {"cpu_policy": "dedicated", "vcpus": {"0": "8"}, "iothreads": {"1": "4"}},
+            {"cpu_policy": "dedicated", "vcpus": {"*": "8"}, "emulator": "4"},
+            {"cpu_policy": "dedicated", "vcpus": {"*": "8"}, "iothreads": {"1": "4"}},
         ):
             self.create(A, **wish)
             error = self.refused(exception.CpuAlreadyClaimed, self.create, B, "4,9")

@@ -7,6 +7,7 @@ from kongming.tests import base
 from kongming.topology import cpuset
 from kongming.topology.fit import DoesNotFit, Size, place
 from kongming.topology.host import Host, NumaNode
+from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 from kongming.topology.wish import Wish
 
@@ -19,11 +20,12 @@ HOST = Host(
     ),
     offline=0b1000_0000,
 )
+INVENTORY = Inventory.of_empty(HOST)
 SIZE = Size(vcpus=4, memory_mib=512, iothreads=(1, 3))
 
 
 def asked(**wish: Any) -> Placement:
-    return place(Wish.from_dict(wish), SIZE, HOST)
+    return place(Wish.from_dict(wish), SIZE, INVENTORY).placement
 
 
 class PlaceTest(base.TestCase):
@@ -55,8 +57,10 @@ class PlaceTest(base.TestCase):
 
     def test_every_vcpu_follows_the_size(self) -> None:
         wish = Wish.from_dict({"vcpus": {"*": "0"}})
-        self.assertEqual({0: 1}, place(wish, Size(1, 512), HOST).vcpus)
-        self.assertEqual(dict.fromkeys(range(8), 1), place(wish, Size(8, 512), HOST).vcpus)
+        self.assertEqual({0: 1}, place(wish, Size(1, 512), INVENTORY).placement.vcpus)
+        self.assertEqual(
+            dict.fromkeys(range(8), 1), place(wish, Size(8, 512), INVENTORY).placement.vcpus
+        )
 
     def test_what_does_not_fit(self) -> None:
         no_thread = "the instance has no I/O thread"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does it fit, and where; and pins that leave the choice to KongMing."""
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from kongming.db import engine, models
+from kongming.tests.embedded import base
+from kongming.tests.embedded.base import OTHER, VNF
+
+SIZE = {"vcpus": 4, "memory_mib": 2048}
+
+
+class CandidatesTest(base.EmbeddedTestCase):
+    def ask(self, expect: int = 200, **question: Any) -> Any:
+        """POST a question; the size is that of the VNF unless it says otherwise."""
+        answer = self.request("POST", "/v1/candidates", json={"size": SIZE} | question)
+        self.assertEqual(expect, answer.status_code, answer.text)
+        return answer.json()
+
+    def test_best_first_with_the_placement_that_a_pin_gets(self) -> None:
+        wish: dict[str, Any] = {
+            "cpu_policy": "dedicated",
+            "thread_policy": "require",
+            "numa_nodes": 1,
+        }
+        answer = self.ask(wish=wish)
+        self.assertEqual(["one", "two"], sorted(c["host"] for c in answer["candidates"]))
+        self.assertEqual([], answer["rejected"])
+        promised = {c["host"]: c["placement"] for c in answer["candidates"]}["one"]
+        self.pin(**wish)
+        self.assertEqual(promised, self.wait_for("applied")["placement"])
+        self.assertEqual(promised["vcpus"], self.observed()["vcpus"])
+
+    def test_claims_count_at_once(self) -> None:
+        wish: dict[str, Any] = {"cpu_policy": "dedicated", "vcpus": {"0": "0"}}
+        size = {"vcpus": 1, "memory_mib": 256}
+        everything = {"cpu_policy": "dedicated"}
+        # NUMA node 0 has 8 pCPUs, and node 1 one less, for one of it is offline
+        all_of_one = {"vcpus": 8, "memory_mib": 256}
+        before = self.ask(wish=everything, size=all_of_one, hosts=["one"])
+        self.pin(**wish)
+        after = self.ask(wish=everything, size=all_of_one, hosts=["one"])
+        self.assertEqual(["one"], [c["host"] for c in before["candidates"]])
+        self.assertEqual([], after["candidates"])
+        (rejected,) = after["rejected"]
+        self.assertEqual("one", rejected["host"])
+        self.assertIn("resource_pin.cpus_short", {r["code"] for r in rejected["reasons"]})
+        self.assertEqual(1, len(self.ask(wish=everything, size=size, hosts=["one"])["candidates"]))
+        self.request("DELETE", f"/v1/pins/{VNF}")
+        self.eventually(
+            lambda: self.ask(wish=everything, size=all_of_one, hosts=["one"])["candidates"]
+        )
+
+    def test_every_host_asked_about_is_in_the_answer(self) -> None:
+        answer = self.ask(wish={"vcpus": {"*": "15"}}, hosts=["one", "two", "three"])
+        self.assertEqual(["two"], [c["host"] for c in answer["candidates"]])
+        self.assertEqual(
+            {"one": "resource_pin.pcpu_offline", "three": "resource_pin.host_unknown"},
+            {r["host"]: r["reasons"][0]["code"] for r in answer["rejected"]},
+        )
+
+    def test_hosts_that_are_down(self) -> None:
+        with engine.writer() as session:
+            row = session.scalars(sa.select(models.Host).where(models.Host.name == "two")).one()
+            row.reported_at -= datetime.timedelta(seconds=181)
+        answer = self.ask(wish={})
+        self.assertEqual(["one"], [c["host"] for c in answer["candidates"]])
+        (rejected,) = answer["rejected"]
+        self.assertEqual("resource_pin.host_down", rejected["reasons"][0]["code"])
+
+    def test_near(self) -> None:
+        self.pin(OTHER, memory={"nodes": "1"}, vcpus={"*": "4-5"})
+        self.wait_for("applied", OTHER)
+        wish: dict[str, Any] = {"cpu_policy": "dedicated", "near": OTHER, "numa_nodes": 1}
+        # the agent tells of the memory that it moved
+        answer = self.eventually(
+            lambda: (
+                (found := self.ask(wish=wish))["candidates"]
+                and found["candidates"][0]["placement"]["memory"] == {"nodes": "1"}
+                and found
+            )
+        )
+        self.assertEqual(["one"], [c["host"] for c in answer["candidates"]])
+
+    def test_bad_questions(self) -> None:
+        for body, words in (
+            ({"wish": {}}, "size: is missing"),
+            ({"size": SIZE}, "wish: is missing"),
+            ({"wish": {"vcpus": {"0": "x"}}, "size": SIZE}, "wish.vcpus.0: "),
+            ({"wish": {"colour": 1}, "size": SIZE}, "wish.colour: unknown field"),
+            ({"wish": {}, "size": {"vcpus": 0, "memory_mib": 1}}, "size.vcpus: "),
+            ({"wish": {}, "size": {"vcpus": "4", "memory_mib": 1}}, "size.vcpus: must be an int"),
+            ({"wish": {}, "size": SIZE, "hosts": "one"}, "hosts: must be a list"),
+            ({"wish": {}, "size": SIZE, "hosts": ["one", 2]}, "hosts.1: "),
+            ({"wish": {"numa_nodes": 3}, "size": SIZE}, "numa_nodes: "),
+        ):
+            answer = self.request("POST", "/v1/candidates", json=body)
+            self.assertEqual(400, answer.status_code, answer.text)
+            self.assertIn(words, answer.json()["message"])
+
+
+class ChoiceTest(base.EmbeddedTestCase):
+    def test_memory_is_claimed(self) -> None:
+        # 8 GiB on each node
+        wish: dict[str, Any] = {"cpu_policy": "dedicated", "numa_nodes": 1}
+        size = {"vcpus": 1, "memory_mib": 7500}
+        question = {"wish": wish, "size": size, "hosts": ["one"]}
+        self.assertEqual(1, len(self.ask(question)))
+        for number, uuid in enumerate((VNF, OTHER)):
+            self.pin(uuid, cpu_policy="dedicated", numa_nodes=[self.node(uuid, number)])
+        self.assertEqual([], self.ask(question))
+
+    def test_isolated_cores_stay_empty(self) -> None:
+        self.pin(OTHER, cpu_policy="dedicated", thread_policy="isolate")
+        placed = self.wait_for("applied", OTHER)["placement"]["vcpus"]
+        first = int(placed["0"])
+        sibling = str((first + 8) % 16)
+        answer = self.pin(VNF, expect=409, vcpus={"0": sibling})
+        self.assertIn(f"pCPU {sibling} ", answer["message"])
+        self.assertIn(OTHER, answer["message"])
+
+    def test_too_little_left(self) -> None:
+        self.pin(VNF, cpu_policy="dedicated", vcpus={"*": "0-14"})
+        answer = self.pin(OTHER, expect=409, cpu_policy="dedicated")
+        self.assertEqual("resource_pin.cpus_short", answer["errors"][0]["code"])
+        self.assertEqual(404, self.get(f"/v1/pins/{OTHER}").status_code)
+
+    def ask(self, question: Any) -> Any:
+        return self.request("POST", "/v1/candidates", json=question).json()["candidates"]
+
+    def node(self, uuid: str, host_node: int) -> dict[str, Any]:
+        """Return the one guest node of an instance, on a NUMA node of its host."""
+        instance = self.get(f"/v1/instances/{uuid}").json()
+        vcpus = f"0-{instance['vcpus'] - 1}"
+        return {"vcpus": vcpus, "memory_mib": instance["memory_mib"], "host_node": host_node}

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a wish that name exact places."""
+
+from collections.abc import Iterator
+
+from kongming.topology import cores, cpuset
+from kongming.topology.answer import Reason, Size
+from kongming.topology.host import Host
+from kongming.topology.inventory import Inventory
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.wish import EVERY, Wish
+
+
+def place(wish: Wish, size: Size) -> Placement:
+    """Return the placement of the parts that have an exact place."""
+    placement = Placement()
+    if wish.vcpus or wish.every_vcpu is not None:
+        for number in range(size.vcpus):
+            mask = wish.vcpus.get(number, wish.every_vcpu)
+            if mask is not None:
+                placement[Part("vcpu", number)] = mask
+    for number, mask in wish.iothreads.items():
+        placement[Part("iothread", number)] = mask
+    if wish.emulator is not None:
+        placement[EMULATOR] = wish.emulator
+    if wish.memory_nodes is not None:
+        placement[MEMORY] = wish.memory_nodes
+    return placement
+
+
+def problems(wish: Wish, size: Size, inventory: Inventory) -> Iterator[Reason]:
+    """Yield why exact places cannot be had: instance or host lacks what they name."""
+    yield from _missing_parts(wish, size)
+    asked = _asked(wish)
+    yield from _missing_places(wish, asked, inventory.host)
+    for uuid in wish.avoid if asked else ():
+        if other := inventory.occupancy.get(uuid):
+            taken = whole_cores(inventory.host, other.cpus)
+            for field, mask in asked:
+                if common := mask & taken:
+                    yield Reason(
+                        field,
+                        "core_avoided",
+                        f"pCPU {cpuset.to_text(common)} is on a core of instance {uuid}",
+                    )
+    if wish.thread_policy == "isolate":
+        yield from _shared_cores(asked, inventory.host)
+
+
+def whole_cores(host: Host, cpus: int) -> int:
+    """Return the bitmask of all pCPUs of the cores of which ``cpus`` has a part."""
+    mask = 0
+    for node in host.nodes:
+        if part := cpus & node.cpus:
+            mask |= cores.whole(node.core_groups, part)
+    return mask
+
+
+def _asked(wish: Wish) -> list[tuple[str, int]]:
+    asked: list[tuple[str, int]] = [(f"vcpus.{n}", mask) for n, mask in sorted(wish.vcpus.items())]
+    if wish.every_vcpu is not None:
+        asked.append((f"vcpus.{EVERY}", wish.every_vcpu))
+    if wish.emulator is not None:
+        asked.append(("emulator", wish.emulator))
+    asked += [(f"iothreads.{n}", mask) for n, mask in sorted(wish.iothreads.items())]
+    return asked
+
+
+def _missing_parts(wish: Wish, size: Size) -> Iterator[Reason]:
+    for number in sorted(wish.vcpus):
+        if number >= size.vcpus:
+            yield Reason(
+                f"vcpus.{number}",
+                "vcpu_unknown",
+                f"the instance has no vCPU {number} (it has {size.vcpus})",
+            )
+    for number in sorted(wish.iothreads):
+        if number not in size.iothreads:
+            yield Reason(
+                f"iothreads.{number}",
+                "iothread_unknown",
+                f"the instance has no I/O thread {number}",
+            )
+
+
+def _missing_places(wish: Wish, asked: list[tuple[str, int]], host: Host) -> Iterator[Reason]:
+    online = host.online if asked else 0
+    for field, mask in asked:
+        if offline := mask & host.offline:
+            yield Reason(field, "pcpu_offline", f"pCPU {cpuset.to_text(offline)} is offline")
+        if absent := mask & ~host.offline & ~online:
+            yield Reason(field, "pcpu_unknown", f"the host has no pCPU {cpuset.to_text(absent)}")
+        if unmanaged := mask & online & host.unmanaged:
+            yield Reason(
+                field,
+                "pcpu_unmanaged",
+                f"pCPU {cpuset.to_text(unmanaged)} is not among those that the host offers",
+            )
+    if wish.memory_nodes is not None and (absent := wish.memory_nodes & ~host.node_ids):
+        yield Reason(
+            "memory.nodes",
+            "numa_node_unknown",
+            f"the host has no NUMA node {cpuset.to_text(absent)}",
+        )
+
+
+def _shared_cores(asked: list[tuple[str, int]], host: Host) -> Iterator[Reason]:
+    """Yield the exact places on a core that an exact vCPU shall have for itself."""
+    for field, mask in asked:
+        if field.startswith("vcpus."):
+            own = whole_cores(host, mask)
+            for other, cpus in asked:
+                if other != field and (common := cpus & own):
+                    yield Reason(
+                        other,
+                        "core_isolated",
+                        f"pCPU {cpuset.to_text(common)} is on a core that {field} has for itself",
+                    )

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which NUMA node of the host each guest node gets, and why there is none for it."""
+
+from collections.abc import Iterator, Sequence
+
+from kongming.topology import assignment, cpuset
+from kongming.topology.answer import DoesNotFit, Reason
+from kongming.topology.demand import Demand
+from kongming.topology.host import Host, NumaNode
+from kongming.topology.room import Room, Seat
+
+#: The gain of using the NUMA node of the PCI device; no number of fragments comes near.
+_AT_DEVICE = 1 << 20
+
+Table = Sequence[Sequence[Seat | None]]
+
+
+def find(
+    demands: Sequence[Demand], host: Host, room: Room, device: int | None
+) -> tuple[list[tuple[NumaNode, Seat]], int]:
+    """Return node and seat of each guest node, and the sum of distances between the nodes.
+
+    :param device: id of a NUMA node that must be among those used
+    :raises DoesNotFit: a guest node fits nowhere, or they do not all fit at once
+    """
+    if not demands:
+        return [], 0
+    nodes = host.nodes
+    if len(demands) > len(nodes):
+        text = f"{len(demands)} guest nodes need as many NUMA nodes, the host has {len(nodes)}"
+        raise DoesNotFit([Reason("numa_nodes", "nodes_short", text)])
+    if len(demands) == 1:
+        return [_single(demands, nodes, room, device)], 0
+    # equal guest nodes fit alike
+    rows: dict[Demand, list[Seat | None]] = {}
+    for demand in demands:
+        if demand not in rows:
+            rows[demand] = [room.seat(demand, node) for node in nodes]
+    table = [rows[demand] for demand in demands]
+    at_device = next((at for at, node in enumerate(nodes) if node.id == device), None)
+    if not any(assignment.crowded(assignment.options(table))):
+        columns, distance = _several(table, host.distances, at_device)
+        if device is None or at_device in columns:
+            found = []
+            for row, column in zip(table, columns, strict=True):
+                seat = row[column]
+                assert seat is not None
+                found.append((nodes[column], seat))
+            return found, distance
+    raise DoesNotFit(list(_reasons(demands, table, nodes, room, device)))
+
+
+def _single(
+    demands: Sequence[Demand], nodes: Sequence[NumaNode], room: Room, device: int | None
+) -> tuple[NumaNode, Seat]:
+    """Seat the only guest node: this is `find` for the usual case, fast."""
+    demand = demands[0]
+    best: tuple[NumaNode, Seat] | None = None
+    least = 0
+    row = []
+    for node in nodes:
+        seat = room.seat(demand, node)
+        row.append(seat)
+        if seat is not None and (device is None or node.id == device):
+            fragments = seat.packing.fragments
+            if best is None or fragments < least:
+                best, least = (node, seat), fragments
+    if best is None:
+        raise DoesNotFit(list(_reasons(demands, [row], nodes, room, device)))
+    return best
+
+
+def _several(
+    table: Table, distances: Sequence[Sequence[int]], device: int | None
+) -> tuple[list[int], int]:
+    costs = [
+        [
+            None if seat is None else seat.packing.fragments - _AT_DEVICE * (column == device)
+            for column, seat in enumerate(row)
+        ]
+        for row in table
+    ]
+    rows_of, needed = assignment.cheapest(costs)
+    column_of = assignment.nearest(rows_of, needed, len(table), distances)
+    columns = [column_of[row] for row in range(len(table))]
+    return columns, assignment.pairs(columns, distances)
+
+
+def _reasons(
+    demands: Sequence[Demand],
+    table: Table,
+    nodes: Sequence[NumaNode],
+    room: Room,
+    device: int | None,
+) -> Iterator[Reason]:
+    options = assignment.options(table)
+    # every guest node that fits nowhere is told of, before those that only stand in each
+    # other's way
+    rows = cpuset.from_members(row for row, mask in enumerate(options) if not mask)
+    if not rows:
+        rows, columns = assignment.crowded(options)
+        if rows:
+            text = (
+                f"guest nodes {cpuset.to_text(rows)} need {rows.bit_count()} NUMA nodes; those"
+                f" with room for them are {_names(nodes, columns)}:"
+                f" {rows.bit_count() - columns.bit_count()} short"
+            )
+            yield Reason("numa_nodes", "nodes_short", text)
+        else:
+            text = f"no guest node can be on NUMA node {device}, where the device is"
+            yield Reason("pci_device", "device_node_full", text)
+            rows = (1 << len(demands)) - 1
+            nodes = [node for node in nodes if node.id == device]
+    told: set[Demand] = set()
+    for row in cpuset.members(rows):
+        demand = demands[row]
+        if demand in told:
+            continue
+        told.add(demand)
+        if not any(demand.nodes >> node.id & 1 for node in nodes):
+            text = "the wish leaves none of the NUMA nodes in question to choose"
+            yield Reason("numa_nodes", "nodes_excluded", text)
+        for node in nodes:
+            for field, code, text in room.shortages(demand, node):
+                shared = len(demands) == 1 or field == "thread_policy"
+                yield Reason(field if shared else f"numa_nodes.{row}.{field}", code, text)
+
+
+def _names(nodes: Sequence[NumaNode], columns: int) -> str:
+    return cpuset.to_text(cpuset.from_members(nodes[at].id for at in cpuset.members(columns)))
