@@ -49,12 +49,8 @@ class KongMingError(Exception):
         return [(self.code, self.message)]
 
 
-class BadRequest(KongMingError):
-    """One or more fields of a request are wrong; ``problems`` lists (code, sentence)."""
-
-    status = 400
-    code = "resource_pin.invalid_field"
-    template = "{message}"
+class SeveralProblems(KongMingError):
+    """Something with more than one reason; ``problems`` lists (code, sentence)."""
 
     def __init__(self, message: str | None = None, *, problems: Any = ()) -> None:
         self.problems = [(code, detail) for code, detail in problems]
@@ -62,15 +58,22 @@ class BadRequest(KongMingError):
             message or "; ".join(detail for _, detail in self.problems), problems=self.problems
         )
 
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        """Every problem."""
+        return self.problems or super().errors
+
+
+class BadRequest(SeveralProblems):
+    """One or more fields of a request are wrong."""
+
+    status = 400
+    code = "resource_pin.invalid_field"
+
     @classmethod
     def field(cls, name: str, reason: str, code: str = "invalid_field") -> "BadRequest":
         """Return the error for one field."""
         return cls(problems=[(f"resource_pin.{code}", f"{name}: {reason}")])
-
-    @property
-    def errors(self) -> list[tuple[str, str]]:
-        """Every field that is wrong."""
-        return self.problems or super().errors
 
 
 class Forbidden(KongMingError):
@@ -111,21 +114,10 @@ class CpuAlreadyClaimed(Conflict):
     template = "pCPU {cpus} of host {host} is already held by the pin of instance {holder}."
 
 
-class DoesNotFit(Conflict):
-    """The host has too little left; ``problems`` lists (code, sentence)."""
+class DoesNotFit(SeveralProblems, Conflict):
+    """The host has too little left."""
 
     code = "resource_pin.does_not_fit"
-
-    def __init__(self, message: str | None = None, *, problems: Any = ()) -> None:
-        self.problems = [(code, detail) for code, detail in problems]
-        super().__init__(
-            message or "; ".join(detail for _, detail in self.problems), problems=self.problems
-        )
-
-    @property
-    def errors(self) -> list[tuple[str, str]]:
-        """Everything that is short."""
-        return self.problems or super().errors
 
 
 class CpuHeldByOthers(CpuAlreadyClaimed):

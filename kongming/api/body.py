@@ -16,7 +16,7 @@ def read(request: webob.Request, datatype: type) -> Any:
 
     :raises BadRequest: naming the field that is malformed, unknown, read-only or missing
     """
-    if request.content_type != "application/json":
+    if request.content_type.lower() != "application/json":
         raise exc.HTTPUnsupportedMediaType("Content-Type: must be application/json")
     try:
         content = request.body

@@ -59,6 +59,21 @@ hosts:
 
 LATEST = {"OpenStack-API-Version": "resource_pin latest"}
 
+#: What VNF is asked to be given where a test needs just any pin, and what it gets.
+WISH: dict[str, Any] = {
+    "cpu_policy": "dedicated",
+    "vcpus": {"0": "4", "1-3": "5-7"},
+    "emulator": "0-1",
+    "iothreads": {"1": "2"},
+    "memory": {"nodes": "0"},
+}
+PLACED = {
+    "vcpus": {"0": "4", "1": "5-7", "2": "5-7", "3": "5-7"},
+    "emulator": "0-1",
+    "iothreads": {"1": "2"},
+    "memory": {"nodes": "0"},
+}
+
 
 class Haste(fixtures.Fixture):
     """Shortens the naps of libraries, which make everything slow to stop and messages late."""

@@ -14,16 +14,8 @@ from requests import structures
 from kongming.db import models
 from kongming.hypervisor.driver import Scope
 from kongming.tests.embedded import base
-from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
+from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF, WISH
 
-#: What VNF has when the table begins.
-WISH: dict[str, Any] = {
-    "cpu_policy": "dedicated",
-    "vcpus": {"0": "4", "1-3": "5-7"},
-    "emulator": "0-1",
-    "iothreads": {"1": "2"},
-    "memory": {"nodes": "0"},
-}
 GENERATION = 1
 
 PINS = "/v1/pins"
@@ -89,9 +81,7 @@ def chunked(content: bytes, size: int = 65536) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
 
 
-def post(
-    *words: str, code: str = "invalid_field", fields: Any = None, **more_fields: Any
-) -> Row:
+def post(*words: str, code: str = "invalid_field", fields: Any = None, **more_fields: Any) -> Row:
     """POST a pin for OTHER with some fields."""
     body = {"instance_uuid": OTHER, **(fields or {}), **more_fields}
     return Row("POST", PINS, 400, code, words, body)
@@ -153,11 +143,19 @@ def method(name: str, path: str) -> Row:
 ROWS: dict[str, Row] = {
     # instances, hosts and pins that are not there
     "unknown_instance": Row(
-        "POST", PINS, 404, "instance_not_found", ("instance_uuid", UNKNOWN),
+        "POST",
+        PINS,
+        404,
+        "instance_not_found",
+        ("instance_uuid", UNKNOWN),
         {"instance_uuid": UNKNOWN, "vcpus": {"*": "1"}},
     ),
     "unknown_instance_2018": Row(
-        "POST", MAPPINGS, 404, "instance_not_found", ("instance_uuid", UNKNOWN),
+        "POST",
+        MAPPINGS,
+        404,
+        "instance_not_found",
+        ("instance_uuid", UNKNOWN),
         {"instance_uuid": UNKNOWN, "cpu_mappings": "1"},
     ),
     "get_unknown_instance": get(f"/v1/instances/{UNKNOWN}", 404, "instance_not_found", UNKNOWN),
@@ -207,15 +205,23 @@ ROWS: dict[str, Row] = {
     "pcpu_unknown_2018": post_mapping(
         "vcpus.*", "pCPU 16-20", cpu_mappings="3-20,^15", code="pcpu_unknown"
     ),
-    "pcpu_offline": post("vcpus.1", "pCPU 15 is offline", vcpus={"1": "14-15"},
-                         code="pcpu_offline"),
+    "pcpu_offline": post(
+        "vcpus.1", "pCPU 15 is offline", vcpus={"1": "14-15"}, code="pcpu_offline"
+    ),
     "pcpu_offline_in_put": put("emulator", "15", emulator="15", code="pcpu_offline"),
     "pcpu_offline_2018": put_mapping("15 is offline", cpu_mappings="15", code="pcpu_offline"),
-    "numa_node_unknown": post("memory.nodes", "2", memory={"nodes": "0,2"},
-                              code="numa_node_unknown"),
+    "numa_node_unknown": post(
+        "memory.nodes", "2", memory={"nodes": "0,2"}, code="numa_node_unknown"
+    ),
     "several_reasons_at_once": post(
-        "vcpus.2", "iothreads.7", "emulator", "memory.nodes",
-        vcpus={"2": "1"}, iothreads={"7": "1"}, emulator="16", memory={"nodes": "9"},
+        "vcpus.2",
+        "iothreads.7",
+        "emulator",
+        "memory.nodes",
+        vcpus={"2": "1"},
+        iothreads={"7": "1"},
+        emulator="16",
+        memory={"nodes": "9"},
         code="numa_node_unknown",
     ),
     "thread_policy_unknown": post("thread_policy", cpu_policy="dedicated", thread_policy="x"),
@@ -298,8 +304,13 @@ ROWS: dict[str, Row] = {
     **{
         f"read_only_{name}": post(name, "unknown field", fields={name: value})
         for name, value in {
-            "status": "applied", "reason": "x", "placement": {}, "project_id": "x",
-            "user_id": "x", "created_at": "2026-01-01T00:00:00Z", "links": [],
+            "status": "applied",
+            "reason": "x",
+            "placement": {},
+            "project_id": "x",
+            "user_id": "x",
+            "created_at": "2026-01-01T00:00:00Z",
+            "links": [],
         }.items()
     },
     # null
@@ -361,47 +372,80 @@ ROWS: dict[str, Row] = {
         b" " * BIG, status=413, code="body_too_large", path="/nowhere", method="PUT"
     ),
     "body_5_mib_chunked": content(
-        chunked(b" " * BIG), status=413, code="body_too_large",
-        Content_Length="", Transfer_Encoding="chunked",
+        chunked(b" " * BIG),
+        status=413,
+        code="body_too_large",
+        Content_Length="",
+        Transfer_Encoding="chunked",
     ),
     "body_5_mib_in_one_chunk": content(
-        chunked(b" " * BIG, BIG), status=413, code="body_too_large",
-        Content_Length="", Transfer_Encoding="chunked",
+        chunked(b" " * BIG, BIG),
+        status=413,
+        code="body_too_large",
+        Content_Length="",
+        Transfer_Encoding="chunked",
     ),
     "body_5_mib_chunked_2018": content(
-        chunked(b" " * BIG), status=413, code="body_too_large", path=MAPPING, method="PATCH",
-        Content_Length="", Transfer_Encoding="chunked",
+        chunked(b" " * BIG),
+        status=413,
+        code="body_too_large",
+        path=MAPPING,
+        method="PATCH",
+        Content_Length="",
+        Transfer_Encoding="chunked",
     ),
     "body_chunks_malformed": content(
-        b"zz\r\n{}\r\n0\r\n\r\n", "chunk", code="bad_request",
-        Content_Length="", Transfer_Encoding="chunked",
+        b"zz\r\n{}\r\n0\r\n\r\n",
+        "chunk",
+        code="bad_request",
+        Content_Length="",
+        Transfer_Encoding="chunked",
     ),
     "body_chunks_not_read": content(
-        chunked(b"{}"), status=404, code="not_found", path="/nowhere",
-        Content_Length="", Transfer_Encoding="chunked",
+        chunked(b"{}"),
+        status=404,
+        code="not_found",
+        path="/nowhere",
+        Content_Length="",
+        Transfer_Encoding="chunked",
     ),
-    "body_length_negative": content(b"{}", "Content-Length", code="bad_request",
-                                    Content_Length="-1"),
-    "body_length_no_number": content(b"{}", "Content-Length", code="bad_request",
-                                     Content_Length="two"),
-    "body_length_huge": content(b"{}", status=413, code="body_too_large",
-                                Content_Length="9" * 30),
+    "body_length_negative": content(
+        b"{}", "Content-Length", code="bad_request", Content_Length="-1"
+    ),
+    "body_length_no_number": content(
+        b"{}", "Content-Length", code="bad_request", Content_Length="two"
+    ),
+    "body_length_huge": content(b"{}", status=413, code="body_too_large", Content_Length="9" * 30),
     "body_coding_unknown": content(b"{}", status=501, code="error", Transfer_Encoding="gzip"),
     "body_form": content(
-        b"instance_uuid=x", "Content-Type", status=415, code="unsupported_media_type",
+        b"instance_uuid=x",
+        "Content-Type",
+        status=415,
+        code="unsupported_media_type",
         Content_Type="application/x-www-form-urlencoded",
     ),
     "body_multipart": content(
-        b"x", "Content-Type", status=415, code="unsupported_media_type",
+        b"x",
+        "Content-Type",
+        status=415,
+        code="unsupported_media_type",
         Content_Type="multipart/form-data",
     ),
     "body_text_plain": content(
-        b"{}", "Content-Type", status=415, code="unsupported_media_type",
+        b"{}",
+        "Content-Type",
+        status=415,
+        code="unsupported_media_type",
         Content_Type="text/plain",
     ),
     "body_json_patch": content(
-        b"{}", "Content-Type", status=415, code="unsupported_media_type", path=MAPPING,
-        method="PATCH", Content_Type="application/json-patch+json",
+        b"{}",
+        "Content-Type",
+        status=415,
+        code="unsupported_media_type",
+        path=MAPPING,
+        method="PATCH",
+        Content_Type="application/json-patch+json",
     ),
     "body_type_malformed": content(
         b"{}", "Content-Type", status=415, code="unsupported_media_type", Content_Type="json"
@@ -415,11 +459,19 @@ ROWS: dict[str, Row] = {
     "pcpu_claimed_against_emulator": taken("pCPU 5-6 ", emulator="5-6"),
     "pcpu_used": taken("pCPU 0-1 ", vcpus={"*": "0-1"}, cpu_policy="dedicated"),
     "pcpu_claimed_2018": Row(
-        "POST", MAPPINGS, 409, "cpu_already_claimed", ("pCPU 4-7 ", VNF),
+        "POST",
+        MAPPINGS,
+        409,
+        "cpu_already_claimed",
+        ("pCPU 4-7 ", VNF),
         {"instance_uuid": OTHER, "cpu_mappings": "0-7"},
     ),
     "pcpu_claimed_for_stopped": Row(
-        "POST", PINS, 409, "cpu_already_claimed", ("pCPU 4-7", VNF),
+        "POST",
+        PINS,
+        409,
+        "cpu_already_claimed",
+        ("pCPU 4-7", VNF),
         {"instance_uuid": OFF, "vcpus": {"*": "4-7"}},
     ),
     "pin_exists": Row(
@@ -429,16 +481,27 @@ ROWS: dict[str, Row] = {
         "POST", PINS, 409, "pin_exists", (VNF,), {"instance_uuid": VNF.upper()}
     ),
     "pin_exists_2018": Row(
-        "POST", MAPPINGS, 409, "pin_exists", (VNF,),
+        "POST",
+        MAPPINGS,
+        409,
+        "pin_exists",
+        (VNF,),
         {"instance_uuid": VNF, "cpu_mappings": "4", "wait_until_active": "True"},
     ),
     **{
         f"generation_{name}": Row(
-            "PUT", PIN, 409, "stale_generation",
-            ("generation", str(value)[:30], "at generation 1"), {**WISH, "generation": value},
+            "PUT",
+            PIN,
+            409,
+            "stale_generation",
+            ("generation", str(value)[:30], "at generation 1"),
+            {**WISH, "generation": value},
         )
         for name, value in {
-            "zero": 0, "negative": -1, "future": 2, "huge": 10**4000,
+            "zero": 0,
+            "negative": -1,
+            "future": 2,
+            "huge": 10**4000,
         }.items()
     },
     # versions
@@ -455,26 +518,43 @@ ROWS: dict[str, Row] = {
     "version_underscore": version("resource_pin 1.0_1", 400, "invalid_field"),
     "version_huge": version("resource_pin 1." + "9" * 5000, 400, "invalid_field"),
     "version_binary": version("resource_pin \xff", 400, "invalid_field"),
-    "version_at_root": get("/", 406, "version_not_supported",
-                           OpenStack_API_Version="resource_pin 1.99"),
+    "version_at_root": get(
+        "/", 406, "version_not_supported", OpenStack_API_Version="resource_pin 1.99"
+    ),
     "accept_xml": get(PINS, 406, "not_acceptable", Accept="application/xml"),
     # lists
     **{
         f"list_{name}": get(f"{PINS}?{query}", 400, "invalid_field", query.split("=")[0])
         for name, query in {
-            "limit_word": "limit=all", "limit_zero": "limit=0", "limit_negative": "limit=-1",
-            "limit_float": "limit=1.5", "limit_empty": "limit=", "limit_huge": "limit=" + "9" * 99,
-            "limit_twice": "limit=1&limit=2", "limit_other_digits": "limit=%D9%A3",
-            "marker_unknown": f"marker={OTHER}", "marker_empty": "marker=",
-            "marker_nul": "marker=%00", "marker_newline": "marker=a%0Ab",
-            "marker_huge": "marker=" + "a" * 5000, "marker_emoji": "marker=%F0%9F%98%80",
-            "sort_unknown": "sort=colour", "sort_column_of_no_concern": "sort=deleted",
-            "sort_direction": "sort=status:up", "sort_twice": "sort=status,status:asc",
-            "sort_empty": "sort=", "sort_nul": "sort=%00", "sort_method": "sort=metadata",
-            "filter_unknown": "colour=red", "filter_deleted": "deleted=1",
-            "filter_twice": "host=one&host=two", "filter_nul": "host=%00",
-            "filter_huge": "host=" + "a" * 5000, "filter_empty_name": "=1",
-            "filter_self": "self=1", "filter_method": "_method=delete",
+            "limit_word": "limit=all",
+            "limit_zero": "limit=0",
+            "limit_negative": "limit=-1",
+            "limit_float": "limit=1.5",
+            "limit_empty": "limit=",
+            "limit_huge": "limit=" + "9" * 99,
+            "limit_twice": "limit=1&limit=2",
+            "limit_other_digits": "limit=%D9%A3",
+            "marker_unknown": f"marker={OTHER}",
+            "marker_empty": "marker=",
+            "marker_nul": "marker=%00",
+            "marker_newline": "marker=a%0Ab",
+            "marker_huge": "marker=" + "a" * 5000,
+            "marker_emoji": "marker=%F0%9F%98%80",
+            "sort_unknown": "sort=colour",
+            "sort_column_of_no_concern": "sort=deleted",
+            "sort_direction": "sort=status:up",
+            "sort_twice": "sort=status,status:asc",
+            "sort_empty": "sort=",
+            "sort_nul": "sort=%00",
+            "sort_method": "sort=metadata",
+            "filter_unknown": "colour=red",
+            "filter_deleted": "deleted=1",
+            "filter_twice": "host=one&host=two",
+            "filter_nul": "host=%00",
+            "filter_huge": "host=" + "a" * 5000,
+            "filter_empty_name": "=1",
+            "filter_self": "self=1",
+            "filter_method": "_method=delete",
         }.items()
     },
     "list_hosts_marker": get("/v1/hosts?marker=three", 400, "invalid_field", "marker"),
@@ -505,9 +585,18 @@ ROWS: dict[str, Row] = {
         f"path_attribute_{number}": get(path, 404, "not_found")
         for number, path in enumerate(
             [
-                "/v1/show", "/v1/children", "/v1/_document", "/v1/__class__", "/_route",
-                f"{PIN}/__class__", f"{PIN}/__class__/mro", f"{PIN}/__init__", f"{PIN}/children",
-                f"{PIN}/get_all", "/v1/hosts/one/versions", f"{PINS}/history/{VNF}",
+                "/v1/show",
+                "/v1/children",
+                "/v1/_document",
+                "/v1/__class__",
+                "/_route",
+                f"{PIN}/__class__",
+                f"{PIN}/__class__/mro",
+                f"{PIN}/__init__",
+                f"{PIN}/children",
+                f"{PIN}/get_all",
+                "/v1/hosts/one/versions",
+                f"{PINS}/history/{VNF}",
             ]
         )
     },
@@ -548,7 +637,11 @@ ROWS: dict[str, Row] = {
         "PUT", f"{PIN}?instance_uuid={VNF}", 400, "invalid_field", ("instance_uuid",), WISH
     ),
     "query_on_post": Row(
-        "POST", f"{PINS}?emulator=1", 400, "invalid_field", ("emulator",),
+        "POST",
+        f"{PINS}?emulator=1",
+        400,
+        "invalid_field",
+        ("emulator",),
         {"instance_uuid": OTHER},
     ),
     "query_on_delete": Row("DELETE", f"{PIN}?force=1", 400, "invalid_field", ("force",)),

@@ -8,22 +8,8 @@ import requests
 
 from kongming.conductor.manager import ConductorManager
 from kongming.tests.embedded import base
-from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
+from kongming.tests.embedded.base import OFF, OTHER, PLACED, UNKNOWN, VNF, WISH
 from kongming.topology.placement import Part
-
-WISH: dict[str, Any] = {
-    "cpu_policy": "dedicated",
-    "vcpus": {"0": "4", "1-3": "5-7"},
-    "emulator": "0-1",
-    "iothreads": {"1": "2"},
-    "memory": {"nodes": "0"},
-}
-PLACED = {
-    "vcpus": {"0": "4", "1": "5-7", "2": "5-7", "3": "5-7"},
-    "emulator": "0-1",
-    "iothreads": {"1": "2"},
-    "memory": {"nodes": "0"},
-}
 
 
 class LifeTestCase(base.EmbeddedTestCase):
@@ -207,18 +193,24 @@ class InstanceTest(LifeTestCase):
         self.assertEqual([], base.rows("pins"))
 
     def test_what_nova_gave_comes_back(self) -> None:
-        fields = {"uuid": UNKNOWN, "name": "given", "vcpus": 2, "memory_mib": 64,
-                  "dedicated": True, "vcpu_pins": {"0": "8", "1": "9"}, "memory_nodes": "1"}
+        fields = {
+            "uuid": UNKNOWN,
+            "name": "given",
+            "vcpus": 2,
+            "memory_mib": 64,
+            "dedicated": True,
+            "vcpu_pins": {"0": "8", "1": "9"},
+            "memory_nodes": "1",
+        }
         self.fleet.create("two", fields)
         self.eventually(lambda: self.get(f"/v1/instances/{UNKNOWN}").ok)
         before = self.observed(UNKNOWN)
-        self.assertEqual(
-            ({"0": "8", "1": "9"}, "8-9"), (before["vcpus"], before["emulator"])
-        )
+        self.assertEqual(({"0": "8", "1": "9"}, "8-9"), (before["vcpus"], before["emulator"]))
         self.pin(UNKNOWN, vcpus={"*": "4-7"}, emulator="0")
         self.wait_for("applied", UNKNOWN)
-        self.assertEqual(("4-7", "0"), (self.observed(UNKNOWN)["vcpus"]["1"],
-                                        self.observed(UNKNOWN)["emulator"]))
+        self.assertEqual(
+            ("4-7", "0"), (self.observed(UNKNOWN)["vcpus"]["1"], self.observed(UNKNOWN)["emulator"])
+        )
         self.request("DELETE", f"/v1/pins/{UNKNOWN}")
         self.eventually(lambda: self.observed(UNKNOWN) == before)
 
@@ -380,8 +372,7 @@ hosts:
 
     def test_everything_at_once(self) -> None:
         wishes = [
-            {"cpu_policy": "dedicated", "vcpus": {"0": f"{pcpu}-{pcpu + 1}"}}
-            for pcpu in range(7)
+            {"cpu_policy": "dedicated", "vcpus": {"0": f"{pcpu}-{pcpu + 1}"}} for pcpu in range(7)
         ]
         todo: list[tuple[str, str, Any]] = []
         for uuid in self.uuids[:4]:

@@ -1,25 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a pin, from request to kernel and back."""
 
-from typing import Any
-
 from kongming.tests.embedded import base
-from kongming.tests.embedded.base import OTHER, VNF
+from kongming.tests.embedded.base import OTHER, PLACED, VNF, WISH
 from kongming.topology.placement import Part
-
-WISH: dict[str, Any] = {
-    "cpu_policy": "dedicated",
-    "vcpus": {"0": "4", "1-3": "5-7"},
-    "emulator": "0-1",
-    "iothreads": {"1": "2"},
-    "memory": {"nodes": "0"},
-}
-PLACED = {
-    "vcpus": {"0": "4", "1": "5-7", "2": "5-7", "3": "5-7"},
-    "emulator": "0-1",
-    "iothreads": {"1": "2"},
-    "memory": {"nodes": "0"},
-}
 
 
 class PinTest(base.EmbeddedTestCase):
@@ -44,9 +28,7 @@ class PinTest(base.EmbeddedTestCase):
         self.assertEqual(404, self.get(f"/v1/pins/{VNF}").status_code)
         self.eventually(lambda: self.observed() == before)
         events = [event["event"] for event in self.history()]
-        self.assertEqual(
-            ["created", "applied", "changed", "applied", "deleted"], events[:5]
-        )
+        self.assertEqual(["created", "applied", "changed", "applied", "deleted"], events[:5])
         self.eventually(lambda: self.history()[-1]["event"] == "released")
 
     def test_failure_leaves_everything_as_it_was(self) -> None:
