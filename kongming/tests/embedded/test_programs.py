@@ -146,6 +146,11 @@ def free_port() -> int:
         return port
 
 
+def state(pid: int) -> str:
+    """Return the state of a process as the kernel tells it, such as "S" or "T"."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
 class StandaloneTest(ProgramTestCase):
     def start(self, *arguments: str | pathlib.Path) -> tuple[Program, str]:
         """Start it; return it and its URL."""
@@ -260,6 +265,8 @@ class ApiTest(ProgramTestCase):
             others = [pid for pid in workers if pid != awake]
             for pid in others:
                 os.kill(pid, signal.SIGSTOP)
+                # until it is, it may take a connection
+                self.eventually(lambda pid=pid: state(pid) == "T")  # type: ignore[misc]
             try:
                 for path, status in (("/", 200), ("/v1", 200), ("/v1/pins", 401)):
                     answer = requests.get(self.url + path, timeout=10)
