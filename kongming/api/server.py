@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 
+from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -23,9 +24,11 @@ class ConfigurationError(Exception):
 def listen(conf: cfg.ConfigOpts) -> socket.socket:
     """Return the listening socket that ``[api]`` describes, for workers to share.
 
-    :raises ConfigurationError: noauth beyond loopback, TLS without its files
+    :raises ConfigurationError: noauth beyond loopback, no Keystone, TLS without its files
     :raises OSError: the address cannot be had
     """
+    if conf.api.auth_strategy == "keystone":
+        check_keystone(conf)
     if conf.api.auth_strategy == "noauth" and not _is_loopback(conf.api.host_ip):
         raise ConfigurationError(
             "[api] auth_strategy = noauth makes everybody admin and is only allowed on a"
@@ -62,6 +65,20 @@ class Server:
         self._listening.close()
         rpc.disconnect(self._transport)
         engine.dispose()
+
+
+def check_keystone(conf: cfg.ConfigOpts) -> None:
+    """Insist that tokens can be validated.
+
+    :raises ConfigurationError: every request would fail
+    """
+    loading.register_auth_conf_options(conf, "keystone_authtoken")
+    section = conf.keystone_authtoken
+    if not (section.auth_type or section.auth_section):
+        raise ConfigurationError(
+            "[api] auth_strategy = keystone needs [keystone_authtoken] auth_type, with the"
+            " options of that plugin, to validate tokens"
+        )
 
 
 def _check_certificate(certificate: str | None, key: str | None) -> None:

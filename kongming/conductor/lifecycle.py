@@ -90,7 +90,7 @@ class Lifecycle:
                 self._removed.add(pin.instance_uuid)
                 self._events.append(history.line(self._context, pin, "released"))
             return
-        if pin.placement is None:
+        if pin.placement is None or outcome.result == RELEASED:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)

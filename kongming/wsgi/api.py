@@ -9,7 +9,7 @@ import os
 
 from kongming import rpc, service
 from kongming.api import app
-from kongming.api.server import ConfigurationError
+from kongming.api.server import ConfigurationError, check_keystone
 
 _file = os.environ.get("OS_KONGMING_CONFIG_FILE")
 _conf = service.prepare("kongming-api", ["--config-file", _file] if _file else [])
@@ -17,4 +17,5 @@ if _conf.api.auth_strategy != "keystone":
     raise ConfigurationError(
         "[api] auth_strategy must be keystone here: nobody can tell who reaches this server"
     )
+check_keystone(_conf)
 application = app.make(_conf, rpc.transport(_conf))

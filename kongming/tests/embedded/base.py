@@ -16,6 +16,7 @@ import requests
 import sqlalchemy as sa
 import testtools
 import yaml
+from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_messaging._drivers import impl_fake
 from testtools import matchers
@@ -120,6 +121,8 @@ class KongMing(fixtures.Fixture):
         self.configuration.set("update_resources_interval", self._interval, "agent")
         uri = "http://identity.example.org:5000"
         self.configuration.set("www_authenticate_uri", uri, "keystone_authtoken")
+        loading.register_auth_conf_options(self.conf, "keystone_authtoken")
+        self.configuration.set("auth_type", "none", "keystone_authtoken")
         for name, value in self._agent.items():
             self.configuration.set(name, value, "agent")
         for name, value in self._api.items():

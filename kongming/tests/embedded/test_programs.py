@@ -374,8 +374,11 @@ class ApiTest(ProgramTestCase):
         self.configure_api()
         path = self.directory / "kongming.conf"
         self.assertEqual(0, self.run_program("dbsync", "--config-file", path, "upgrade")[0])
-        self.url = f"http://[::1]:{self.port}"
-        program = self.start(auth_strategy="noauth", host_ip="::1")
+        address = "127.0.0.1"
+        with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+            address = "::1"
+            self.url = f"http://[::1]:{self.port}"
+        program = self.start(auth_strategy="noauth", host_ip=address)
         self.assertIn(f"API answers on {self.url}", program.output)
         answer = requests.get(f"{self.url}/v1/hosts", timeout=10)
         self.assertEqual((200, {"hosts": []}), (answer.status_code, answer.json()))
@@ -485,8 +488,8 @@ server.serve_forever()
 
     def start(self, **api: Any) -> Program:
         """Start a server."""
-        uri = {"www_authenticate_uri": "http://127.0.0.1:1"}
-        path = self.configure(api=api, keystone_authtoken=uri)
+        keystone = {"www_authenticate_uri": "http://127.0.0.1:1", "auth_type": "none"}
+        path = self.configure(api=api, keystone_authtoken=keystone)
         environment = {"OS_KONGMING_CONFIG_FILE": str(path)}
         return self.useFixture(
             Program(sys.executable, "-c", self.SERVER, environment=environment)

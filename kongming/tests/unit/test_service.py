@@ -105,20 +105,28 @@ class ApiTest(ProgramTestCase):
             self.assertIn("only allowed on a loopback address", message)
             self.assertIn(address, message)
 
+    def test_keystone_must_be_known(self) -> None:
+        path = self.configure(api={"auth_strategy": "keystone"})
+        message = self.refusal(api.main, "--config-file", path)
+        self.assertIn("[keystone_authtoken] auth_type", message)
+
     def test_tls_needs_its_files(self) -> None:
-        path = self.configure(api={"enable_ssl_api": True})
+        keystone = {"auth_type": "none"}
+        path = self.configure(api={"enable_ssl_api": True}, keystone_authtoken=keystone)
         self.assertIn("ssl_cert_file", self.refusal(api.main, "--config-file", path))
         for name in ("none", "kongming.conf"):
             file = self.directory / name
             path = self.configure(
-                api={"enable_ssl_api": True, "ssl_cert_file": file, "ssl_key_file": file}
+                api={"enable_ssl_api": True, "ssl_cert_file": file, "ssl_key_file": file},
+                keystone_authtoken=keystone,
             )
             message = self.refusal(api.main, "--config-file", path)
             self.assertIn(f"ssl_cert_file {file}", message)
 
     def test_port_in_use(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            path = self.configure(api={"port": taken.getsockname()[1]})
+            port = taken.getsockname()[1]
+            path = self.configure(api={"port": port}, keystone_authtoken={"auth_type": "none"})
             message = self.refusal(api.main, "--config-file", path)
             self.assertIn("Address already in use", message)
 

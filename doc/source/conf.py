@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Configuration of Sphinx for the documentation."""
-
-project = "KongMing"
-copyright = "KongMing contributors"
-html_theme = "alabaster"
