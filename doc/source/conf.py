@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of Sphinx for the documentation."""
+
+project = "KongMing"
+copyright = "KongMing contributors"
+html_theme = "alabaster"
