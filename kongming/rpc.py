@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messaging between API, conductors and agents over oslo.messaging."""
 
+import threading
 from typing import Any
 
 import oslo_messaging
@@ -11,6 +12,8 @@ from oslo_versionedobjects import base as versioned
 from kongming import exception
 from kongming.context import RequestContext
 from kongming.objects.base import KongMingObject
+
+_LEAVE_SECONDS = 3.0
 
 CONDUCTOR_TOPIC = "kongming-conductor"
 AGENT_TOPIC = "kongming-agent"
@@ -52,8 +55,12 @@ def disconnect(connection: oslo_messaging.Transport) -> None:
     The one in this process is shared by all parts, and to leave it would drop the
     messages of those that still run.
     """
-    if not str(connection.conf.transport_url).startswith("fake:"):
-        connection.cleanup()
+    if str(connection.conf.transport_url).startswith("fake:"):
+        return
+    # one that cannot be reached is not waited for: whoever stops has nothing to tell it
+    leaving = threading.Thread(target=connection.cleanup, name="disconnect", daemon=True)
+    leaving.start()
+    leaving.join(_LEAVE_SECONDS)
 
 
 def server(
