@@ -42,9 +42,7 @@ def change(
         )
 
 
-def drop_elsewhere(session: orm.Session, host: str | None, uuids: Collection[str]) -> None:
+def drop_elsewhere(session: orm.Session, host: str, uuids: Collection[str]) -> None:
     """Drop all claims of some instances except those on ``host``."""
-    query = sa.delete(Claim).where(Claim.instance_uuid.in_(uuids))
-    if host is not None:
-        query = query.where(Claim.host != host)
+    query = sa.delete(Claim).where(Claim.instance_uuid.in_(uuids), Claim.host != host)
     session.execute(query, execution_options={"synchronize_session": False})

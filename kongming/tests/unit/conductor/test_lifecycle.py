@@ -187,6 +187,54 @@ class LifecycleTest(base.ConductorTestCase):
         self.assertEqual({"pending", "failed"}, statuses)
         self.assertEqual(["4"], list(self.claims().values()))
 
+    def test_what_one_report_settles_counts_for_the_rest_of_it(self) -> None:
+        self.create(A, vcpus={"*": "4"}, wait=True)
+        self.create(B, "4", wait=True)
+        self.run_instances(A, B)
+        self.assertEqual(({"pending", "failed"}), {self.status(A)[0], self.status(B)[0]})
+        loser, winner = (A, B) if self.status(A)[0] == "failed" else (B, A)
+        # who leaves makes room for who comes
+        self.report(self.instance(loser), full=True)
+        self.assertEqual(("pending", None), self.status(loser))
+        self.assertEqual("waiting", self.status(winner)[0])
+
+    def test_generation_of_the_host_rises_with_placements_or_claims(self) -> None:
+        self.create(A, vcpus={"*": "4"}, wait=True)
+        self.run_instances(A, B)
+        generation = self.host_row().generation
+        self.run_instances(A, B)
+        self.assertEqual(generation, self.host_row().generation)
+        # a placement without a claim
+        self.create(B, vcpus={"*": "4"})
+        self.report(gone=[B])
+        generation = self.host_row().generation
+        self.report(self.instance(B))
+        self.assertEqual(generation + 1, self.host_row().generation)
+        # a claim without a placement
+        self.update(A, "5")
+        self.confirm(A)
+        self.delete(A)
+        generation = self.host_row().generation
+        self.confirm(A)
+        self.assertEqual(generation + 1, self.host_row().generation)
+
+    def test_refused_pin_of_a_stopped_instance_stays_refused(self) -> None:
+        self.create(A, "15", wait=True)
+        self.report(self.instance(A, state="shutoff"), full=True)
+        reason = "vcpus.*: pCPU 15 is offline"
+        self.assertEqual(("failed", reason), self.status(A))
+        # nor does any host know enough of it to have a word
+        for result in ("applied", "drifted", "failed", "released"):
+            self.report(outcomes=[outcome(A, 1, result, "surely not")])
+        self.assertEqual(("failed", reason), self.status(A))
+        self.assertIsNone(self.row(A).in_force)
+
+    def test_release_of_a_pin_that_nobody_deleted(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.report(outcomes=[outcome(A, 1, "released")])
+        self.assertEqual(("pending", {A: "4"}), (self.status(A)[0], self.claims()))
+
     def test_waiting_pin_that_fits_not(self) -> None:
         self.create(A, vcpus={"7": "4"}, wait=True)
         self.run_instances(A)
@@ -208,8 +256,8 @@ class LifecycleTest(base.ConductorTestCase):
         for number, (theirs, ours) in enumerate(((None, "owner"), ("owner", None), (None, None))):
             uuid = f"{number:08d}-1111-4111-8111-111111111111"
             self.create(uuid, f"{number}", wait=True, project_id=theirs)
-            self.report(self.instance(uuid, project_id=ours), full=True)
-            self.assertEqual("pending", self.row(uuid).status)
+            self.report(self.instance(uuid, project_id=ours, user_id=None), full=True)
+            self.assertEqual(("pending", "mano"), (self.row(uuid).status, self.row(uuid).user_id))
             self.assertEqual(theirs or ours, self.row(uuid).project_id)
 
     def test_applied_drifted_failed(self) -> None:
@@ -385,6 +433,13 @@ class ResizeTest(base.ConductorTestCase):
         self.assertEqual(("pending", None), self.status(A))
         self.confirm(A)
         self.assertEqual(("applied", None), self.status(A))
+
+    def test_before_the_former_placement_was_confirmed(self) -> None:
+        # it may be in force none the less
+        self.create(A, "4-5")
+        old = self.row(A).placement
+        self.report(self.instance(A, vcpus=3))
+        self.assertEqual(old, self.row(A).in_force)
 
     def test_vcpu_of_the_wish_is_gone(self) -> None:
         self.create(A, cpu_policy="dedicated", vcpus={"0": "4", "1": "5"})

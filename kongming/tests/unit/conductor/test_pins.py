@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pins are made, changed and deleted; pCPUs are claimed."""
 
+import datetime
 import functools
+from collections.abc import Callable
+from typing import Any
+
+import fixtures
+import sqlalchemy as sa
 
 from kongming import exception, objects
-from kongming.db import engine, pin_events, pins
+from kongming.conductor import pins as conductor_pins
+from kongming.db import engine, models, pin_events, pins
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, D, placement
 from kongming.topology.wish import Wish
@@ -249,6 +256,19 @@ class UpdateTest(base.ConductorTestCase):
         self.confirm(A)
         self.assertEqual({A: "6"}, self.claims())
 
+    def test_time_of_change(self) -> None:
+        self.assertIsNone(self.create(A, "4").updated_at)
+        self.assertIsNotNone(self.update(A, "5").updated_at)
+
+    def test_from_nothing_and_to_nothing(self) -> None:
+        self.create(A)
+        self.assertIsNone(self.update(A).in_force)
+        self.update(A, "4")
+        self.update(A)
+        self.assertEqual({A: "4"}, self.claims())
+        self.confirm(A)
+        self.assertEqual(("applied", {}), (self.status(A)[0], self.claims()))
+
     def test_dedicated_to_shared(self) -> None:
         self.create(A, "4")
         self.confirm(A)
@@ -367,6 +387,23 @@ class DeleteTest(base.ConductorTestCase):
         self.assertEqual(("pending", {A: "4-5"}), (self.status(A)[0], self.claims()))
         self.confirm(A)
         self.assertEqual(("applied", {A: "5"}), (self.status(A)[0], self.claims()))
+
+    def test_new_pin_is_as_young_as_any(self) -> None:
+        self.create(A, "4")
+        self.confirm(A)
+        self.delete(A)
+        then = datetime.datetime(2020, 2, 2)
+        with engine.writer() as session:
+            session.execute(sa.update(models.Pin).values(created_at=then, updated_at=then))
+        pin = self.create(A, "5")
+        self.assertGreater(pin.created_at.year, then.year)
+        self.assertIsNone(pin.updated_at)
+
+    def test_generation_of_the_host_rises(self) -> None:
+        self.create(A, "4")
+        before = self.host_row().generation
+        self.delete(A)
+        self.assertEqual(before + 1, self.host_row().generation)
 
     def test_refused_new_pin_leaves_the_old_one_deleted(self) -> None:
         self.create(A, "4")
@@ -500,6 +537,30 @@ class RaceTest(base.ConductorTestCase):
 
     def test_one_waiting_pin_made_by_many(self) -> None:
         self._one_of_many(wait=True)
+
+    def test_instance_that_moves_between_look_up_and_lock(self) -> None:
+        look_up = conductor_pins._host_of
+        for call in (
+            functools.partial(self.create, A, "4"),
+            functools.partial(self.update, A, "5"),
+            functools.partial(self.delete, A),
+        ):
+            self.report(self.instance(A), full=True)
+            self.report(host="two", full=True)
+            move = functools.partial(self.report, self.instance(A, "two"), host="two")
+            moves: list[Callable[[], Any]] = [move]
+
+            def look_up_and_move(uuid: str, moves: list[Callable[[], Any]] = moves) -> str | None:
+                found = look_up(uuid)
+                if moves:
+                    moves.pop()()
+                return found
+
+            name = f"{conductor_pins.__name__}._host_of"
+            with fixtures.MonkeyPatch(name, look_up_and_move):
+                call()
+            self.assertEqual("two", self.row(A).host)
+            self.assertEqual({}, self.claims("one"))
 
     def _one_of_many(self, wait: bool) -> None:
         results = self.race(

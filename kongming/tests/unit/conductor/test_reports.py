@@ -148,12 +148,13 @@ class CostTest(base.ConductorTestCase):
         for uuid in uuids:
             # the first is dedicated, so that claims are written as well
             if uuid == uuids[0]:
-                self.create(uuid, "4", wait=True)
+                self.create(uuid, "4", wait=True, avoid=[A])
             else:
-                self.create(uuid, vcpus={"*": "5"}, wait=True)
+                self.create(uuid, vcpus={"*": "5"}, wait=True, avoid=[A, uuids[0]])
         here = [self.instance(uuid) for uuid in uuids]
         cost["adopted"] = self.cost(*here, full=True)
         cost["unchanged"] = self.cost(*here, full=True)
+        self.assertEqual({("pending", None)}, {self.status(uuid) for uuid in uuids})
         wanted = {uuid: self.row(uuid).placement for uuid in uuids}
         for result, reason in (("applied", None), ("drifted", "moved"), ("failed", "stuck")):
             words = tuple(outcome(uuid, 1, result, reason, wanted[uuid]) for uuid in uuids)

@@ -2,6 +2,7 @@
 """Transactions."""
 
 import threading
+import time
 
 import sqlalchemy as sa
 
@@ -34,26 +35,37 @@ class EngineTest(base.TestCase):
         self.assertEqual(0, self.count())
 
     def test_writers_that_read_first_take_turns(self) -> None:
-        # SQLite would let both read, then refuse both, or one of them, to write
-        together = threading.Barrier(4)
+        # SQLite would let both read, and then refuse one of them to write
+        first_has_read = threading.Event()
         failures: list[Exception] = []
 
-        def add(pcpu: int) -> None:
-            together.wait()
+        def add(patience: float) -> None:
             try:
                 with engine.writer() as session:
                     highest = session.scalar(sa.select(sa.func.max(models.Claim.pcpu))) or 0
+                    first_has_read.set()
+                    time.sleep(patience)
                     session.add(models.Claim(host="one", pcpu=highest + 1, instance_uuid="x"))
             except Exception as error:
                 failures.append(error)
 
-        threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        first = threading.Thread(target=add, args=(0.1,))
+        first.start()
+        first_has_read.wait()
+        add(0)
+        first.join()
         self.assertEqual([], failures)
-        self.assertEqual(4, self.count())
+        self.assertEqual(2, self.count())
+
+    def test_reader_beside_a_writer(self) -> None:
+        # would wait for the writer, in vain, if it took the lock of one
+        with engine.writer() as session:
+            session.add(models.Claim(host="one", pcpu=1, instance_uuid="x"))
+            seen: list[int] = []
+            reader = threading.Thread(target=lambda: seen.append(self.count()))
+            reader.start()
+            reader.join()
+            self.assertEqual([0], seen)
 
     def test_dispose_follows_the_configuration(self) -> None:
         with engine.writer() as session:
