@@ -9,10 +9,12 @@
     ├── NotFound                      404
     │   ├── HostNotFound
     │   ├── InstanceNotFound
-    │   └── PinNotFound
+    │   ├── PinNotFound
+    │   └── ReservationNotFound
     ├── Conflict                      409
     │   ├── CpuAlreadyClaimed
-    │   │   └── CpuHeldByOthers
+    │   │   ├── CpuHeldByOthers
+    │   │   └── CpuInUse
     │   ├── DoesNotFit
     │   ├── PinExists
     │   └── StaleGeneration
@@ -103,6 +105,11 @@ class PinNotFound(NotFound):
     template = "Instance {instance_uuid} has no pin."
 
 
+class ReservationNotFound(NotFound):
+    code = "resource_pin.reservation_not_found"
+    template = "Nothing is reserved for instance {instance_uuid}."
+
+
 class Conflict(KongMingError):
     status = 409
     code = "resource_pin.conflict"
@@ -124,6 +131,13 @@ class CpuHeldByOthers(CpuAlreadyClaimed):
     template = (
         "pCPU {cpus} of host {host} is already held by instance {holder},"
         " to which somebody else than KongMing gave it."
+    )
+
+
+class CpuInUse(CpuAlreadyClaimed):
+    template = (
+        "pCPU {cpus} of host {host} is used by the pin of instance {holder},"
+        " so that nobody else can have it alone."
     )
 
 

@@ -32,6 +32,11 @@ def read(request: webob.Request, datatype: type) -> Any:
     return _convert(datatype, data, "")
 
 
+def has(asked: Any, name: str) -> bool:
+    """Whether a body has a field; the field may be unknown to the type at that version."""
+    return getattr(asked, name, wtypes.Unset) is not wtypes.Unset
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) != len(pairs):

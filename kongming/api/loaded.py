@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from kongming import exception, objects, policy
+from kongming.api import body
 from kongming.context import RequestContext
 from kongming.db import engine, instances, pins
 from kongming.policies import instances as instance_rules
@@ -44,6 +45,33 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
         instance: objects.Instance = objects.Instance.from_row(row)
     policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
     return instance
+
+
+def future_owner(
+    context: RequestContext, asked: Any, uuid: str, wait: bool
+) -> dict[str, str | None]:
+    """Return project and user of a pin that is asked for: those of its instance, if it is known.
+
+    :param asked: the body, whose ``project_id`` and ``user_id`` may be unset
+    :param wait: accept an instance that no host reports yet
+    :raises BadRequest: the caller may not name an owner
+    :raises InstanceNotFound, Forbidden: as `load_instance`
+    """
+    owner = {"project_id": context.project_id, "user_id": context.user_id}
+    for name in owner:
+        if body.has(asked, name):
+            if not policy.allows(context, pin_rules.CREATE_FOR_OTHERS):
+                raise exception.BadRequest.field(name, "only admins and services may set it")
+            owner[name] = getattr(asked, name)
+    try:
+        instance = load_instance(context, pin_rules.CREATE, uuid)
+    except exception.InstanceNotFound:
+        with engine.reader() as session:
+            known = instances.get(session, uuid) is not None
+        if known or not wait:
+            raise
+        return owner
+    return {name: getattr(instance, name) or value for name, value in owner.items()}
 
 
 def visible(

@@ -89,9 +89,7 @@ class Parts:
         self.url = self._api.url
         self._conductor = ConductorManager(conf)
         #: The agent of each host.
-        self.agents = {
-            host: AgentManager(conf, host, driver) for host, driver in agents.items()
-        }
+        self.agents = {host: AgentManager(conf, host, driver) for host, driver in agents.items()}
 
     def start(self) -> None:
         """Start each part, the API last."""

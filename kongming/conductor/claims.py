@@ -25,6 +25,11 @@ def is_others(pin: Any, instance: models.Instance) -> bool:
     return bool(pin.project_id and instance.project_id and pin.project_id != instance.project_id)
 
 
+def size_of(instance: models.Instance) -> fit.Size:
+    """Return how large an instance is."""
+    return fit.Size(instance.vcpus, instance.memory_mib, tuple(instance.iothreads))
+
+
 class Ledger:
     """The books of one host for one transaction: what is settled in it counts at once."""
 
@@ -37,7 +42,7 @@ class Ledger:
         self._named = {uuid for pin in pins for uuid in pin.wish.neighbours}
         self._occupancy: dict[str, Occupancy] | None = None
 
-    def place(self, wish: Wish, instance: models.Instance) -> tuple[Placement, Holding]:
+    def place(self, wish: Wish, uuid: str, size: fit.Size) -> tuple[Placement, Holding]:
         """Return the placement that an instance would get, and what it would claim.
 
         No part may use a pCPU that another pin claims or another instance was given alone by
@@ -47,8 +52,6 @@ class Ledger:
         :raises DoesNotFit: the host has too little left of what the wish describes
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
         """
-        uuid = instance.uuid
-        size = fit.Size(instance.vcpus, instance.memory_mib, tuple(instance.iothreads))
         try:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))
         except fit.DoesNotFit as error:
@@ -68,8 +71,16 @@ class Ledger:
         held |= holding.cpus
         self.forget(uuid)
         self._books.claims |= dict.fromkeys(cpuset.members(held), uuid)
-        self._books.used[uuid] = placement.cpus | in_force.cpus
-        self._books.memory[uuid] = holding.memory
+        self._books.hold(uuid, placement.cpus | in_force.cpus, holding)
+
+    def hold(self, uuid: str, placement: Placement, holding: Holding) -> None:
+        """Record what is reserved for an instance that is not on this host yet."""
+        self._books.hold(uuid, placement.cpus, holding)
+        self._books.claims |= dict.fromkeys(cpuset.members(holding.cpus), uuid)
+
+    def holds(self, uuid: str, cpus: int) -> bool:
+        """Whether an instance claims all of these pCPUs (a bitmask)."""
+        return not cpus & ~self._books.claimed_by(uuid)
 
     def forget(self, uuid: str) -> None:
         """Record that an instance holds and uses nothing on this host any more."""
@@ -109,7 +120,7 @@ class Ledger:
                 self._refuse(exception.CpuHeldByOthers, holder, common)
         for holder, used in self._books.used.items():
             if holder != uuid and (common := used & found.exclusive):
-                self._refuse(exception.CpuAlreadyClaimed, holder, common)
+                self._refuse(exception.CpuInUse, holder, common)
 
     def _refuse(self, error: type[exception.CpuAlreadyClaimed], holder: str, cpus: int) -> None:
         raise error(cpus=cpuset.to_text(cpus), host=self._host, holder=holder)

@@ -9,13 +9,14 @@ from sqlalchemy import orm
 
 from kongming import exception, objects
 from kongming.conductor import history
-from kongming.conductor.claims import OTHER_PROJECT, Ledger, is_others
+from kongming.conductor.claims import OTHER_PROJECT, Ledger, is_others, size_of
 from kongming.context import RequestContext
-from kongming.db import bulk, hosts, models, pin_events, pins
+from kongming.db import bulk, hosts, models, pin_events, pins, reservations
 from kongming.db import claims as db_claims
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.objects.report import RELEASED
+from kongming.topology.books import Holding
 from kongming.topology.placement import Placement
 
 
@@ -36,9 +37,11 @@ class Lifecycle:
         rows = pins.lock_on_host(session, host.name, list(instances))
         self._pins = {row.instance_uuid: row for row in rows}
         self._ledger = Ledger(session, host, rows)
+        self._reserved = reservations.of_instances(session, instances)
         self._events: list[dict[str, Any]] = []
         self._removed: set[str] = set()
         self._moved: dict[str, str] = {}
+        self._used_up: dict[str, str] = {}
         self.placements_changed = False
 
     def left(self, uuid: str) -> None:
@@ -64,6 +67,7 @@ class Lifecycle:
                 self._moved[uuid] = pin.host
             pin.host = self._host.name
             pin.placement = pin.holding = None
+            self._use_up(pin, instance)
             self.placements_changed = True
         if pin.deleted:
             return
@@ -99,23 +103,50 @@ class Lifecycle:
 
     def save(self) -> bool:
         """Write everything; return whether placements or claims on the host changed."""
-        elsewhere = set(self._moved)
+        elsewhere = self._moved | self._used_up
         if elsewhere:
-            db_claims.drop_elsewhere(self._session, self._host.name, elsewhere)
-            hosts.raise_generation(self._session, set(self._moved.values()))
+            db_claims.drop_elsewhere(self._session, self._host.name, set(elsewhere))
+            others = {*self._moved.values(), *self._used_up.values()}
+            hosts.raise_generation(self._session, others)
+        if self._used_up:
+            reservations.drop(self._session, set(self._used_up))
         bulk.save(self._session, models.Pin.instance_uuid, self._pins.values(), self._removed)
         pin_events.add(self._session, self._events)
         return self._ledger.save() or self.placements_changed
+
+    def _use_up(self, pin: models.Pin, instance: models.Instance) -> None:
+        """End what is reserved for an instance, now that it is here; keep the placement."""
+        reserved = self._reserved.get(pin.instance_uuid)
+        if reserved is None:
+            return
+        self._used_up[pin.instance_uuid] = reserved.host
+        if reserved.host != self._host.name:
+            return
+        intact = self._ledger.holds(pin.instance_uuid, reserved.holding.cpus)
+        self._ledger.forget(pin.instance_uuid)
+        as_expected = (instance.vcpus, instance.memory_mib) == (reserved.vcpus, reserved.memory_mib)
+        # a scheduler does not know the numbers of the I/O threads
+        if intact and as_expected and not pin.wish.iothreads and not is_others(pin, instance):
+            self._take(pin, instance, reserved.placement, reserved.holding)
 
     def _place(self, pin: models.Pin, instance: models.Instance) -> None:
         if is_others(pin, instance):
             self._change(pin, FAILED, OTHER_PROJECT)
             return
         try:
-            placement, holding = self._ledger.place(pin.wish, instance)
+            placement, holding = self._ledger.place(pin.wish, instance.uuid, size_of(instance))
         except exception.KongMingError as error:
             self._change(pin, FAILED, error.message)
             return
+        self._take(pin, instance, placement, holding)
+
+    def _take(
+        self,
+        pin: models.Pin,
+        instance: models.Instance,
+        placement: Placement,
+        holding: Holding,
+    ) -> None:
         pin.project_id = instance.project_id or pin.project_id
         pin.user_id = instance.user_id or pin.user_id
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None

@@ -10,10 +10,14 @@ from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
-from kongming.conductor import pins, reports
+from kongming.conductor import pins, reports, reservations
+from kongming.conductor.expiry import Expiry
+from kongming.conductor.reservations import Target
 from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
+from kongming.db import reservations as db_reservations
+from kongming.topology.fit import Size
 from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
@@ -33,22 +37,26 @@ _answers = oslo_messaging.expected_exceptions(
 class ConductorManager:
     """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
 
-    target = oslo_messaging.Target(version="1.0")
+    target = oslo_messaging.Target(version="1.1")
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._transport = rpc.transport(conf)
         self._agents = AgentAPI(self._transport)
         self._server = rpc.server(self._transport, rpc.CONDUCTOR_TOPIC, conf.host, self)
+        self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
+        self._expiry = Expiry(self._tell)
 
     def start(self) -> None:
         """Begin to answer calls."""
         self._server.start()
+        self._expiry.start()
         LOG.info("Conductor is ready")
 
     def stop(self) -> None:
         """Finish the calls under way and leave the broker."""
         self._server.stop()
         self._server.wait()
+        self._expiry.stop()
         rpc.disconnect(self._transport)
         engine.dispose()
 
@@ -58,11 +66,30 @@ class ConductorManager:
 
     @oslo_messaging.expose
     @_answers
-    def create_pin(self, context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
-        """Store a new pin and set its agent to work."""
-        stored = pins.create(context, pin, wait)
-        self._tell(context, stored.host)
+    def create_pin(
+        self,
+        context: RequestContext,
+        pin: objects.Pin,
+        wait: bool,
+        host: str | None = None,
+        size: Mapping[str, Any] | None = None,
+    ) -> objects.Pin:
+        """Store a new pin and set the agents that it concerns to work."""
+        target = None if host is None or size is None else self._target(host, size)
+        stored = pins.create(context, pin, wait, target)
+        for concerned in {stored.host, host}:
+            self._tell(context, concerned)
         return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def reserve(
+        self, context: RequestContext, instance_uuid: str, host: str, size: Mapping[str, Any]
+    ) -> objects.Pin:
+        """Keep room for an instance on the host where it is expected."""
+        pin = reservations.reserve(context, instance_uuid, self._target(host, size))
+        self._tell(context, host)
+        return pin
 
     @oslo_messaging.expose
     @_answers
@@ -96,7 +123,16 @@ class ConductorManager:
     def placements(self, context: RequestContext, host: str) -> list[objects.Pin]:
         """Tell an agent what to do."""
         with engine.reader() as session:
-            return [objects.Pin.from_row(row) for row in db_pins.for_agent(session, host)]
+            here = [objects.Pin.from_row(row) for row in db_pins.for_agent(session, host)]
+            for row, reserved in db_reservations.for_agent(session, host):
+                coming = objects.Pin.from_row(row)
+                coming.host, coming.placement = host, reserved.placement
+                here.append(coming)
+            return here
+
+    def _target(self, host: str, size: Mapping[str, Any]) -> Target:
+        asked = Size(size["vcpus"], size["memory_mib"], tuple(size["iothreads"]))
+        return Target(host, asked, self._waiting_pin_ttl)
 
     def _tell(self, context: RequestContext, host: str | None) -> None:
         if host is None:

@@ -2,13 +2,14 @@
 """A wish comes in: create, change and delete pins, each in one transaction."""
 
 from oslo_utils import timeutils
-from sqlalchemy import orm
 
 from kongming import exception, objects
-from kongming.conductor import claims, history
-from kongming.conductor.retry import Moved, retried
+from kongming.conductor import claims, history, reservations
+from kongming.conductor.locked import Locked, everything_of
+from kongming.conductor.reservations import Target
+from kongming.conductor.retry import retried
 from kongming.context import RequestContext
-from kongming.db import engine, hosts, instances, models, pin_events, pins
+from kongming.db import hosts, models, pin_events, pins
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.topology.placement import Placement
@@ -16,16 +17,15 @@ from kongming.topology.wish import Wish
 
 
 @retried
-def create(context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
+def create(
+    context: RequestContext, pin: objects.Pin, wait: bool, target: Target | None = None
+) -> objects.Pin:
     """Store a new pin and claim its placement; see `ConductorAPI.create_pin`."""
     uuid = pin.instance_uuid
-    where = _host_of(uuid)
-    with engine.writer() as session:
-        host = hosts.lock(session, where) if where else None
-        row = pins.lock(session, uuid)
+    with everything_of(uuid, *([target.host] if target else [])) as held:
+        row, instance = held.pin, held.instance
         if row is not None and not row.deleted:
             raise exception.PinExists(instance_uuid=uuid)
-        instance = _instance_on(session, uuid, where)
         # it may have come, with an owner, since the API looked for it
         hidden = instance is not None and claims.is_others(pin, instance)
         if hidden or (instance is None and not wait):
@@ -37,26 +37,28 @@ def create(context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin
         row.deleted = False
         row.created_at = timeutils.utcnow()
         row.updated_at = None
-        _decide(session, row, pin.wish, instance, host)
-        session.add(row)
-        pin_events.add(session, [history.line(context, row, "created")])
+        _decide(held, row, pin.wish)
+        if target is not None and row.host != target.host:
+            reservations.make(held, row, target)
+        held.session.add(row)
+        pin_events.add(held.session, [history.line(context, row, "created")])
         return objects.Pin.from_row(row)
 
 
 @retried
 def update(context: RequestContext, uuid: str, wish: Wish, generation: int | None) -> objects.Pin:
     """Replace the wish of a pin; see `ConductorAPI.update_pin`."""
-    where = _host_of(uuid)
-    with engine.writer() as session:
-        host = hosts.lock(session, where) if where else None
-        row = pins.lock(session, uuid)
+    with everything_of(uuid) as held:
+        row = held.pin
         if row is None or row.deleted:
             raise exception.PinNotFound(instance_uuid=uuid)
         if generation is not None and generation != row.generation:
             raise exception.StaleGeneration(given=generation, current=row.generation)
         row.updated_at = timeutils.utcnow()
-        _decide(session, row, wish, _instance_on(session, uuid, where), host)
-        pin_events.add(session, [history.line(context, row, "changed")])
+        # what is reserved was for the former wish
+        reservations.release(held)
+        _decide(held, row, wish)
+        pin_events.add(held.session, [history.line(context, row, "changed")])
         return objects.Pin.from_row(row)
 
 
@@ -66,53 +68,32 @@ def delete(context: RequestContext, uuid: str) -> str | None:
 
     :returns: the host that has to release the instance, None if there is nothing to do
     """
-    where = _host_of(uuid)
-    with engine.writer() as session:
-        if where:
-            hosts.lock(session, where)
-        row = pins.lock(session, uuid)
+    with everything_of(uuid) as held:
+        row = held.pin
         if row is None or row.deleted:
             raise exception.PinNotFound(instance_uuid=uuid)
-        instance = _instance_on(session, uuid, where)
+        reserved_on = None if held.reservation is None else held.reservation.host
+        reservations.release(held)
         row.in_force = (row.in_force or Placement()).joined(row.placement) or None
         row.placement = row.holding = None
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
-        pin_events.add(session, [history.line(context, row, "deleted")])
-        if row.in_force is None or instance is None:
-            session.delete(row)
-            return None
+        pin_events.add(held.session, [history.line(context, row, "deleted")])
+        if row.in_force is None or held.instance is None:
+            held.session.delete(row)
+            return reserved_on
         # the claims stay until the host confirms that the instance left the CPUs
-        hosts.raise_generation(session, [instance.host])
-        return str(instance.host)
+        hosts.raise_generation(held.session, [held.instance.host])
+        return held.instance.host
 
 
-def _host_of(uuid: str) -> str | None:
-    with engine.reader() as session:
-        instance = instances.get(session, uuid)
-        return None if instance is None else instance.host
-
-
-def _instance_on(session: orm.Session, uuid: str, where: str | None) -> models.Instance | None:
-    """Return the instance, sure to be on the host that was locked."""
-    instance = instances.get(session, uuid)
-    if (None if instance is None else instance.host) != where:
-        raise Moved(uuid)
-    return instance
-
-
-def _decide(
-    session: orm.Session,
-    row: models.Pin,
-    wish: Wish,
-    instance: models.Instance | None,
-    host: models.Host | None,
-) -> None:
+def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     """Give a pin its wish, a new generation and, where its instance is known, a placement."""
     row.wish = wish
     row.generation += 1
     row.status, row.reason = WAITING, None
+    session, instance, host = held.session, held.instance, held.host
     if instance is None or host is None:
         return
     if claims.is_others(row, instance):
@@ -120,7 +101,7 @@ def _decide(
         return
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
-        placement, holding = ledger.place(wish, instance)
+        placement, holding = ledger.place(wish, row.instance_uuid, claims.size_of(instance))
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding
     if instance.state in ACTIVE_STATES:

@@ -48,12 +48,12 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
             LOG.info("Host %s reports for the first time", report.host)
             host = models.Host(name=report.host, topology=report.topology, generation=0)
             session.add(host)
-        changed = report.topology is not None and report.topology != host.topology
+        changed = report.topology is not None and not report.topology.offers_as(host.topology)
         with session.no_autoflush:
             host.report_sequence = report.sequence
             host.report_interval = report.interval
             host.reported_at = timeutils.utcnow()
-            if changed:
+            if report.topology is not None:
                 host.topology = report.topology
             news = _take_instances(session, report)
             lifecycle = Lifecycle(context, session, host, news.here)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How API and agents call a conductor."""
 
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
 from kongming.context import RequestContext, service_context
+from kongming.topology.fit import Size
 from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
@@ -22,25 +24,63 @@ _PATIENCE = 3.0
 class ConductorAPI:
     """Client side of `kongming.conductor.manager.ConductorManager`.
 
-    History: 1.0 ping, create_pin, update_pin, delete_pin, report, placements.
+    History:
+
+    - 1.0 ping, create_pin, update_pin, delete_pin, report, placements
+    - 1.1 reserve; create_pin takes host and size
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
     answers in ``[DEFAULT] rpc_response_timeout`` seconds.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.0")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.1")
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
 
-    def create_pin(self, context: RequestContext, pin: objects.Pin, wait: bool) -> objects.Pin:
+    def create_pin(
+        self,
+        context: RequestContext,
+        pin: objects.Pin,
+        wait: bool,
+        host: str | None = None,
+        size: Size | None = None,
+    ) -> objects.Pin:
         """Store a new pin (instance_uuid, project_id, user_id and wish must be set).
 
         :param wait: accept an instance that no host reports yet
-        :raises InstanceNotFound, BadRequest, PinExists, CpuAlreadyClaimed:
+        :param host: reserve there, for an instance of ``size``; see `reserve`
+        :raises InstanceNotFound, BadRequest, PinExists, CpuAlreadyClaimed, DoesNotFit:
         """
-        return self._call(context, "create_pin", version="1.0", pin=pin, wait=wait)
+        return self._call(
+            context,
+            "create_pin",
+            version="1.1",
+            pin=pin,
+            wait=wait,
+            host=host,
+            size=None if size is None else dataclasses.asdict(size),
+        )
+
+    def reserve(
+        self, context: RequestContext, instance_uuid: str, host: str, size: Size
+    ) -> objects.Pin:
+        """Keep what the pin of an instance needs on a host where the instance is expected.
+
+        It is kept for ``[conductor] waiting_pin_ttl`` seconds, in place of what was kept for
+        the instance before. Where the instance is already, there is nothing to keep.
+
+        :raises PinNotFound, BadRequest, CpuAlreadyClaimed, DoesNotFit:
+        """
+        return self._call(
+            context,
+            "reserve",
+            version="1.1",
+            instance_uuid=instance_uuid,
+            host=host,
+            size=dataclasses.asdict(size),
+        )
 
     def update_pin(
         self, context: RequestContext, instance_uuid: str, wish: Wish, generation: int | None

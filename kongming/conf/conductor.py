@@ -17,6 +17,18 @@ Worker processes of kongming-conductor. Raise it when requests wait for the cond
 (the API answers 503) while the database has capacity left.
 """,
     ),
+    cfg.IntOpt(
+        "waiting_pin_ttl",
+        default=900,
+        min=10,
+        max=86400,
+        help="""
+Seconds for which pCPUs and memory are kept on the host that a scheduler chose, until the
+instance is seen on some host. Raise it above the time that your slowest server takes from
+scheduling to running (image download, volume creation): when it is over, another instance may
+take the place. Lower it if servers that fail to build hold capacity for too long.
+""",
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import orm
 
-from kongming.db import claims, instances
+from kongming.db import claims, instances, reservations
 from kongming.db.models import Host, Pin
 from kongming.topology.books import Books
 from kongming.topology.placement import Placement
@@ -13,28 +13,22 @@ from kongming.topology.placement import Placement
 
 def of_host(session: orm.Session, host: Host, pins: Iterable[Pin]) -> Books:
     """Return the books of a host, of whose pins the rows are there (others are left out)."""
-    here = [pin for pin in pins if pin.host == host.name]
-    return Books(
-        topology=host.topology,
-        claims=claims.on_host(session, host.name),
-        used={pin.instance_uuid: _used(pin) for pin in here},
-        memory={pin.instance_uuid: pin.holding.memory for pin in here if pin.holding},
-        gifts=instances.gifts(session, [host.name]).get(host.name, {}),
-    )
+    return of_hosts(session, [host], pins)[host.name]
 
 
 def of_hosts(session: orm.Session, hosts: Iterable[Host], pins: Iterable[Pin]) -> dict[str, Books]:
-    """Return the books of several hosts by name, from two statements."""
+    """Return the books of several hosts by name, from three statements."""
     found = {host.name: Books(topology=host.topology) for host in hosts}
     for name, claimed in claims.by_hosts(session, found).items():
         found[name].claims = claimed
     for name, gifts in instances.gifts(session, found).items():
         found[name].gifts = gifts
+    for reserved in reservations.on_hosts(session, found):
+        books = found[reserved.host]
+        books.hold(reserved.instance_uuid, reserved.placement.cpus, reserved.holding)
     for pin in pins:
         if pin.host in found:
-            found[pin.host].used[pin.instance_uuid] = _used(pin)
-            if pin.holding:
-                found[pin.host].memory[pin.instance_uuid] = pin.holding.memory
+            found[pin.host].hold(pin.instance_uuid, _used(pin), pin.holding)
     return found
 
 

@@ -42,6 +42,12 @@ def change(
         )
 
 
+def drop(session: orm.Session, host: str, uuid: str) -> None:
+    """Drop the claims of one instance on a host."""
+    query = sa.delete(Claim).where(Claim.instance_uuid == uuid, Claim.host == host)
+    session.execute(query, execution_options={"synchronize_session": False})
+
+
 def drop_elsewhere(session: orm.Session, host: str, uuids: Collection[str]) -> None:
     """Drop all claims of some instances except those on ``host``."""
     query = sa.delete(Claim).where(Claim.instance_uuid.in_(uuids), Claim.host != host)

@@ -121,6 +121,30 @@ class Claim(Base):
     instance_uuid: orm.Mapped[str] = _uuid(nullable=False)
 
 
+class Reservation(Base):
+    """What is held for an instance on a host where a scheduler means to put it.
+
+    Its pCPUs are in `Claim` like those of a pin; all of it ends at ``expires_at`` (UTC), or
+    when the instance is seen on some host. ``vcpus`` and ``memory_mib`` are the size for
+    which the placement was made.
+    """
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        sa.Index("reservations_host_idx", "host"),
+        sa.Index("reservations_expires_at_idx", "expires_at"),
+        Base.__table_args__,
+    )
+
+    instance_uuid: orm.Mapped[str] = _uuid(primary_key=True)
+    host: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    vcpus: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    memory_mib: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    placement: orm.Mapped[Placement] = orm.mapped_column(Topology(Placement), nullable=False)
+    holding: orm.Mapped[Holding] = orm.mapped_column(Topology(Holding), nullable=False)
+    expires_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+
+
 class PinEvent(Base):
     """One line of a pin's history; outlives the pin."""
 

@@ -10,7 +10,7 @@ ASK = "resource_pin:candidates:ask"
 RULES = [
     policy.DocumentedRuleDefault(
         name=ASK,
-        check_str=base.ADMIN,
+        check_str=base.ADMIN_OR_SERVICE,
         description="Ask on which hosts a pin would fit.",
         operations=[{"method": "POST", "path": "/v1/candidates"}],
     ),

@@ -11,7 +11,7 @@ ALL_PROJECTS = "resource_pin:instances:all_projects"
 RULES = [
     policy.DocumentedRuleDefault(
         name=GET,
-        check_str=base.ADMIN_OR_OWNER,
+        check_str=base.OWNER_OR_SERVICE,
         description="See an instance with its observed placement.",
         operations=[
             {"method": "GET", "path": "/v1/instances"},

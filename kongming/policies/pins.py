@@ -10,12 +10,13 @@ CREATE = "resource_pin:pins:create"
 CREATE_FOR_OTHERS = "resource_pin:pins:create_for_others"
 UPDATE = "resource_pin:pins:update"
 DELETE = "resource_pin:pins:delete"
+RESERVE = "resource_pin:pins:reserve"
 ALL_PROJECTS = "resource_pin:pins:all_projects"
 
 RULES = [
     policy.DocumentedRuleDefault(
         name=GET,
-        check_str=base.ADMIN_OR_OWNER,
+        check_str=base.OWNER_OR_SERVICE,
         description="See a pin and its history.",
         operations=[
             {"method": "GET", "path": "/v1/pins"},
@@ -27,7 +28,7 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=CREATE,
-        check_str=base.ADMIN_OR_OWNER,
+        check_str=base.OWNER_OR_SERVICE,
         description="Pin an instance.",
         operations=[
             {"method": "POST", "path": "/v1/pins"},
@@ -36,9 +37,12 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=CREATE_FOR_OTHERS,
-        check_str=base.ADMIN,
+        check_str=base.ADMIN_OR_SERVICE,
         description="Name the project and user of a pin made before its instance is known.",
-        operations=[{"method": "POST", "path": "/v1/instance_cpu_mappings"}],
+        operations=[
+            {"method": "POST", "path": "/v1/pins"},
+            {"method": "POST", "path": "/v1/instance_cpu_mappings"},
+        ],
     ),
     policy.DocumentedRuleDefault(
         name=UPDATE,
@@ -57,6 +61,16 @@ RULES = [
         operations=[
             {"method": "DELETE", "path": "/v1/pins/{instance_uuid}"},
             {"method": "DELETE", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=RESERVE,
+        check_str=base.ADMIN_OR_SERVICE,
+        description="Keep what a pin needs on a host where its instance is expected.",
+        operations=[
+            {"method": "POST", "path": "/v1/pins"},
+            {"method": "GET", "path": "/v1/pins/{instance_uuid}/reservation"},
+            {"method": "PUT", "path": "/v1/pins/{instance_uuid}/reservation"},
         ],
     ),
     policy.DocumentedRuleDefault(

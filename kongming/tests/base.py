@@ -31,9 +31,7 @@ class Warnings(fixtures.Fixture):
         self.addCleanup(context.__exit__, None, None, None)
         warnings.simplefilter("error", sa_exc.SAWarning)
         warnings.filterwarnings("error", category=DeprecationWarning, module=r"kongming\.")
-        warnings.filterwarnings(
-            "error", category=PendingDeprecationWarning, module=r"kongming\."
-        )
+        warnings.filterwarnings("error", category=PendingDeprecationWarning, module=r"kongming\.")
 
 
 class Log(fixtures.FakeLogger):

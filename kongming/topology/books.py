@@ -62,6 +62,12 @@ class Books:
     memory: dict[str, Memory] = dataclasses.field(default_factory=dict)
     gifts: Mapping[str, Gift] = dataclasses.field(default_factory=dict)
 
+    def hold(self, uuid: str, used: int, holding: Holding | None) -> None:
+        """Note which pCPUs (a bitmask) an instance uses, and what memory it claims, if any."""
+        self.used[uuid] = used
+        if holding is not None:
+            self.memory[uuid] = holding.memory
+
     def claimed_by(self, uuid: str) -> int:
         """Return the bitmask of the pCPUs that an instance claims."""
         return cpuset.from_members(cpu for cpu, who in self.claims.items() if who == uuid)

@@ -88,6 +88,19 @@ class Host:
         every = range(len(self.nodes))
         return [[max(one_way[a][b], one_way[b][a]) for b in every] for a in every]
 
+    def offers_as(self, other: "Host") -> bool:
+        """Whether both offer the same: pages that are free at the moment do not matter."""
+        return self._without_free_pages() == other._without_free_pages()
+
+    def _without_free_pages(self) -> "Host":
+        nodes = [
+            dataclasses.replace(
+                node, pages=tuple(dataclasses.replace(pages, free=0) for pages in node.pages)
+            )
+            for node in self.nodes
+        ]
+        return dataclasses.replace(self, nodes=tuple(nodes))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the host in JSON's types, CPU sets as text; `from_dict` reads it back."""
         return {

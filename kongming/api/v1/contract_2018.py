@@ -14,7 +14,7 @@ from wsme import types as wtypes
 
 from kongming import exception, objects, policy
 from kongming.api import body, links
-from kongming.api.loaded import canonical, load_instance, load_pin, visible
+from kongming.api.loaded import canonical, future_owner, load_instance, load_pin, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
 from kongming.db import engine, hosts, instances, models, paging, pins
@@ -115,21 +115,7 @@ class MappingsController(Collection):
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
         wish = Wish(every_vcpu=asked.cpus())
         wait = asked.wait_until_active is True
-        owner = {"project_id": request.context.project_id, "user_id": request.context.user_id}
-        for name in owner:
-            given = getattr(asked, name)
-            if given is not wtypes.Unset:
-                if not policy.allows(request.context, rules.CREATE_FOR_OTHERS):
-                    raise exception.BadRequest.field(name, "only admins may set it")
-                owner[name] = given
-        try:
-            instance = load_instance(request.context, rules.CREATE, uuid)
-            owner = {name: getattr(instance, name) or value for name, value in owner.items()}
-        except exception.InstanceNotFound:
-            with engine.reader() as session:
-                known = instances.get(session, uuid) is not None
-            if known or not wait:
-                raise
+        owner = future_owner(request.context, asked, uuid, wait)
         pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
         stored = request.conductor.create_pin(request.context, pin, wait=wait)
         pecan.response.status = 201

@@ -9,8 +9,11 @@ from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
 from kongming.api import body, links, query
-from kongming.api.loaded import canonical, load_instance, load_pin, visible
+from kongming.api.loaded import canonical, future_owner, load_pin, visible
+from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
+from kongming.api.v1.reservations import ReservationController
+from kongming.api.v1.size import Size
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
 from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
@@ -77,6 +80,15 @@ class NewPin(WishBody):
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
 
 
+class PlannedPin(NewPin):
+    """Body of a POST for an instance that may be yet to come."""
+
+    project_id = body.Identifier()
+    user_id = body.Identifier()
+    host = body.Identifier()
+    size = Size
+
+
 class ChangedPin(WishBody):
     """Body of a PUT: replaces the whole wish."""
 
@@ -120,7 +132,10 @@ class HistoryController(Document):
 class PinsController(Collection):
     """``/v1/pins``"""
 
-    children = {"history": HistoryController()}
+    children = {
+        "history": HistoryController(),
+        "reservation": Versioned(ReservationController()),
+    }
 
     @pecan.expose("json")
     def get_all(self) -> dict[str, Any]:
@@ -146,18 +161,16 @@ class PinsController(Collection):
     def post(self) -> Any:
         """Pin an instance."""
         request = pecan.request
-        asked = body.read(request, NewPin)
+        planned = request.version >= Version(1, 2)
+        asked = body.read(request, PlannedPin if planned else NewPin)
         wish = asked.wish()
         not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
-        instance = load_instance(request.context, rules.CREATE, uuid)
+        wait = body.has(asked, "project_id")
         pin = objects.Pin(
-            instance_uuid=uuid,
-            project_id=instance.project_id or request.context.project_id,
-            user_id=instance.user_id or request.context.user_id,
-            wish=wish,
+            instance_uuid=uuid, wish=wish, **future_owner(request.context, asked, uuid, wait)
         )
-        stored = request.conductor.create_pin(request.context, pin, wait=False)
+        stored = request.conductor.create_pin(request.context, pin, wait, **_target(asked))
         pecan.response.status = 201
         pecan.response.location = links.to(request, "pins", uuid)[0].href
         return show(stored)
@@ -208,6 +221,17 @@ def show(pin: objects.Pin) -> Any:
 def placement(placed: Any) -> Placement | None:
     """Return a topology.placement.Placement (or None) as it is shown."""
     return None if placed is None else Placement(**_memory(placed.to_dict()))
+
+
+def _target(asked: NewPin) -> dict[str, Any]:
+    """Return the host on which to reserve, if one is named, and for what size."""
+    given = [name for name in ("host", "size") if body.has(asked, name)]
+    if not given:
+        return {}
+    policy.authorize(pecan.request.context, rules.RESERVE)
+    for name in {"host", "size"}.difference(given):
+        raise exception.BadRequest.field(name, f"belongs to {given[0]}, and is missing")
+    return {"host": asked.host, "size": asked.size.checked()}
 
 
 def _wish(wish: Wish) -> dict[str, Any]:

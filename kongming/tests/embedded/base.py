@@ -81,9 +81,7 @@ class Haste(fixtures.Fixture):
 
     def _setUp(self) -> None:
         # half a second until the HTTP server looks whether it shall stop
-        self.useFixture(
-            fixtures.MonkeyPatch("cheroot.server.HTTPServer.expiration_interval", 0.02)
-        )
+        self.useFixture(fixtures.MonkeyPatch("cheroot.server.HTTPServer.expiration_interval", 0.02))
         # a second until a thread of the RPC server does
         self.useFixture(fixtures.MonkeyPatch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", 0.02))
         # 50 ms between two looks for a message
@@ -187,9 +185,7 @@ class KongMing(fixtures.Fixture):
                 unowned: dict[str, Any] = {"project_id": None, "user_id": None}
                 instance.spec = dataclasses.replace(instance.spec, **unowned)
                 self.fleet.events.send(name, uuid)
-        base.eventually(
-            lambda: [row for row in rows("instances") if row["project_id"] is None]
-        )
+        base.eventually(lambda: [row for row in rows("instances") if row["project_id"] is None])
 
     def driver(self, host: str) -> simulated.SimulatedDriver:
         """Return a look at a host."""

@@ -20,6 +20,7 @@ TOKENS: dict[str, dict[str, Any]] = {
     "telco": {"user_id": "mano", "project_id": "telco", "role_list": ["member"]},
     "telco reader": {"user_id": "eye", "project_id": "telco", "role_list": ["reader"]},
     "shop": {"user_id": "clerk", "project_id": "shop", "role_list": ["member"]},
+    "nova": {"user_id": "nova", "project_id": "service", "role_list": ["service"]},
     "nobody": {"user_id": "nobody", "project_id": "empty", "role_list": []},
     "unscoped": {"user_id": "mano", "role_list": []},
     "expired": {
@@ -131,9 +132,7 @@ class TokenTest(AuthTestCase):
         for token in ("nobody", "unscoped", "shop"):
             expected = [OTHER] if token == "shop" else []
             answer = self.ask(token, "GET", "/v1/instances", headers=forged)
-            self.assertEqual(
-                expected, [each["uuid"] for each in answer.json()["instances"]], token
-            )
+            self.assertEqual(expected, [each["uuid"] for each in answer.json()["instances"]], token)
             answer = self.ask(token, "GET", f"/v1/pins/{VNF}", headers=forged)
             self.assert_error(answer, 404, "pin_not_found")
             answer = self.ask(token, "GET", "/v1/hosts", headers=forged)
@@ -173,9 +172,7 @@ class MemberTest(AuthTestCase):
         self.post("telco", VNF)
         for method, body in (("GET", None), ("PUT", {"vcpus": {"*": "1"}}), ("DELETE", None)):
             path = f"/v1/pins/{VNF}"
-            self.assert_error(
-                self.ask("shop", method, path, json=body), 404, "pin_not_found", VNF
-            )
+            self.assert_error(self.ask("shop", method, path, json=body), 404, "pin_not_found", VNF)
             answer = self.ask("telco", method, path, json=body)
             self.assertTrue(answer.ok, answer.text)
 
@@ -294,18 +291,14 @@ class MappingTest(AuthTestCase):
         wait = {"wait_until_active": True}
         answer = self.create("admin", UNKNOWN, project_id="telco", user_id="mano", **wait)
         self.assertEqual(201, answer.status_code, answer.text)
-        self.assertEqual(
-            ("telco", "mano"), (answer.json()["project_id"], answer.json()["user_id"])
-        )
+        self.assertEqual(("telco", "mano"), (answer.json()["project_id"], answer.json()["user_id"]))
         self.assertEqual(200, self.ask("telco", "GET", f"{MAPPINGS}/{UNKNOWN}").status_code)
         answer = self.ask("shop", "GET", f"{MAPPINGS}/{UNKNOWN}")
         self.assert_error(answer, 404, "pin_not_found")
 
     def test_waiting_pin_belongs_to_who_asked(self) -> None:
         answer = self.create("shop", UNKNOWN, wait_until_active=True)
-        self.assertEqual(
-            ("shop", "clerk"), (answer.json()["project_id"], answer.json()["user_id"])
-        )
+        self.assertEqual(("shop", "clerk"), (answer.json()["project_id"], answer.json()["user_id"]))
 
     def test_instances_of_others_are_not_there(self) -> None:
         # even where one that is not there would be waited for

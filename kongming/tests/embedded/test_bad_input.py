@@ -23,6 +23,8 @@ PIN = f"{PINS}/{VNF}"
 MAPPINGS = "/v1/instance_cpu_mappings"
 MAPPING = f"{MAPPINGS}/{VNF}"
 
+SIZE = {"vcpus": 4, "memory_mib": 512}
+
 BIG = 5 * 1024 * 1024
 
 
@@ -307,12 +309,83 @@ ROWS: dict[str, Row] = {
             "status": "applied",
             "reason": "x",
             "placement": {},
-            "project_id": "x",
-            "user_id": "x",
             "created_at": "2026-01-01T00:00:00Z",
             "links": [],
         }.items()
     },
+    # an instance that is yet to come
+    "host_without_size": post("size", "belongs to host", fields={"host": "one"}),
+    "size_without_host": post("host", "belongs to size", fields={"size": SIZE}),
+    "host_unknown": post("host", code="host_unknown", fields={"host": "nowhere", "size": SIZE}),
+    "host_empty": post("host", "printable", fields={"host": "", "size": SIZE}),
+    "size_without_memory": post("size.memory_mib", "missing", fields={"size": {"vcpus": 1}}),
+    "project_id_empty": post("project_id", "printable", fields={"project_id": ""}),
+    "user_id_number": post("user_id", "printable", fields={"user_id": 1}),
+    **{
+        f"size_{name}_{value}": post(
+            f"size.{name}", "must be", fields={"host": "two", "size": SIZE | {name: value}}
+        )
+        for name, value in (
+            ("vcpus", 0),
+            ("vcpus", 10**9),
+            ("vcpus", True),
+            ("memory_mib", 0),
+            ("memory_mib", 10**15),
+            ("iothreads", -1),
+            ("iothreads", "1"),
+        )
+    },
+    "reservation_without_host": Row(
+        "PUT", f"{PIN}/reservation", 400, "invalid_field", ("host", "missing"), {"size": SIZE}
+    ),
+    "reservation_without_size": Row(
+        "PUT", f"{PIN}/reservation", 400, "invalid_field", ("size", "missing"), {"host": "two"}
+    ),
+    "reservation_with_a_wish": Row(
+        "PUT",
+        f"{PIN}/reservation",
+        400,
+        "invalid_field",
+        ("cpu_policy", "unknown field"),
+        {"host": "two", "size": SIZE, "cpu_policy": "shared"},
+    ),
+    "reservation_elsewhere": Row(
+        "PUT",
+        f"{PIN}/reservation",
+        400,
+        "host_unknown",
+        ("host",),
+        {"host": "nowhere", "size": SIZE},
+    ),
+    "reservation_that_does_not_fit": Row(
+        "PUT",
+        f"{PIN}/reservation",
+        400,
+        "vcpu_unknown",
+        ("vcpus",),
+        {"host": "two", "size": {"vcpus": 1, "memory_mib": 1}},
+    ),
+    "reservation_of_nobody": Row(
+        "PUT",
+        f"{PINS}/{UNKNOWN}/reservation",
+        404,
+        "pin_not_found",
+        (UNKNOWN,),
+        {"host": "two", "size": SIZE},
+    ),
+    "reservation_that_is_none": get(f"{PIN}/reservation", 404, "reservation_not_found", VNF),
+    "reservation_in_2018": get(
+        f"{PIN}/reservation", 404, "not_found", OpenStack_API_Version="resource_pin 1.1"
+    ),
+    "host_before_its_version": Row(
+        "POST",
+        PINS,
+        400,
+        "invalid_field",
+        ("host", "unknown field"),
+        {"instance_uuid": OTHER, "host": "one"},
+        headers={"OpenStack-API-Version": "resource_pin 1.1"},
+    ),
     # null
     **{
         f"null_{name}": put(name, fields={name: None})

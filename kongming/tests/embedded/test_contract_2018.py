@@ -87,16 +87,21 @@ class MappingTest(Old, base.EmbeddedTestCase):
         body = {"wait_until_active": True, "project_id": "p", "user_id": "u"}
         answer = self.create(instance_uuid=UNKNOWN, **body)
         mapping = answer.json()
-        self.assertEqual((201, "p", "u"), (answer.status_code, mapping["project_id"],
-                                           mapping["user_id"]))
+        self.assertEqual(
+            (201, "p", "u"), (answer.status_code, mapping["project_id"], mapping["user_id"])
+        )
         # the owner of an instance that is there is known better
         mapping = self.create(**body).json()
         self.assertEqual(("telco", "mano"), (mapping["project_id"], mapping["user_id"]))
 
     def test_all_spellings_of_cpu_mappings(self) -> None:
         self.create()
-        for given, shown in (("0-3", "0-3"), ("1,5,9", "1,5,9"), ("0-7,^3", "0-2,4-7"),
-                             (" 2 , 0 - 1 ", "0-2")):
+        for given, shown in (
+            ("0-3", "0-3"),
+            ("1,5,9", "1,5,9"),
+            ("0-7,^3", "0-2,4-7"),
+            (" 2 , 0 - 1 ", "0-2"),
+        ):
             answer = self.request("PATCH", MAPPING, json={"cpu_mappings": given})
             self.assertEqual(shown, answer.json()["cpu_mappings"])
 
@@ -312,5 +317,3 @@ class FactsTest(Old, base.EmbeddedTestCase):
     def test_hosts_and_instances_cannot_be_written(self) -> None:
         for path in ("/v1/hosts", "/v1/instances"):
             self.assert_error(self.request("POST", path, json={}), 405, "method_not_allowed")
-
-

@@ -175,8 +175,10 @@ class ListTest(base.SharedTestCase):
 
     def test_filters_together(self) -> None:
         found = self.listed(f"/v1/pins?host={HOSTS[0]}&status=applied&project_id=telco")
-        self.assertEqual([(HOSTS[0], "applied", "telco")],
-                         [(each["host"], each["status"], each["project_id"]) for each in found])
+        self.assertEqual(
+            [(HOSTS[0], "applied", "telco")],
+            [(each["host"], each["status"], each["project_id"]) for each in found],
+        )
 
     def test_next_link_is_escaped(self) -> None:
         path = f"/v1/instances?{parse.urlencode({'name': 'a', 'sort': 'host:desc'})}&limit=6"

@@ -170,9 +170,7 @@ class StandaloneTest(ProgramTestCase):
         self.eventually(lambda: hosts() == ["one", "two"])
         body: Any = {"instance_uuid": VNF, "cpu_policy": "dedicated", "vcpus": {"*": "4-7"}}
         self.assertEqual(201, requests.post(f"{url}/v1/pins", json=body).status_code)
-        self.eventually(
-            lambda: requests.get(f"{url}/v1/pins/{VNF}").json()["status"] == "applied"
-        )
+        self.eventually(lambda: requests.get(f"{url}/v1/pins/{VNF}").json()["status"] == "applied")
         program.signal(signal.SIGHUP)
         self.assertEqual(200, requests.get(url).status_code)
         program.signal(signal.SIGTERM)
@@ -275,16 +273,15 @@ class ApiTest(ProgramTestCase):
                 headers = {"X-Auth-Token": "x"}
                 answer = requests.get(f"{self.url}/v1/pins", headers=headers, timeout=10)
                 error = answer.json()["errors"][0]
-                self.assertEqual((503, "resource_pin.unavailable"), (error["status"],
-                                                                     error["code"]))
+                self.assertEqual(
+                    (503, "resource_pin.unavailable"), (error["status"], error["code"])
+                )
             finally:
                 for pid in others:
                     os.kill(pid, signal.SIGCONT)
         # one that dies is replaced
         os.kill(workers[0], signal.SIGKILL)
-        self.eventually(
-            lambda: len(set(program.children()) - {workers[0]}) == 3, _START_SECONDS
-        )
+        self.eventually(lambda: len(set(program.children()) - {workers[0]}) == 3, _START_SECONDS)
         self.assertEqual(200, requests.get(self.url, timeout=10).status_code)
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
@@ -491,9 +488,7 @@ server.serve_forever()
         keystone = {"www_authenticate_uri": "http://127.0.0.1:1", "auth_type": "none"}
         path = self.configure(api=api, keystone_authtoken=keystone)
         environment = {"OS_KONGMING_CONFIG_FILE": str(path)}
-        return self.useFixture(
-            Program(sys.executable, "-c", self.SERVER, environment=environment)
-        )
+        return self.useFixture(Program(sys.executable, "-c", self.SERVER, environment=environment))
 
     def test_keystone(self) -> None:
         program = self.start()

@@ -94,14 +94,16 @@ class VersionTest(base.SharedTestCase):
         for version, _ in microversion.VERSIONS:
             for path in ("/", "/v1", "/v1/pins", "/v1/hosts", "/v1/instances/x", "/v1/colours"):
                 answer = self.plain(path, **{"OpenStack-API-Version": f"resource_pin {version}"})
-                self.assertEqual(
-                    f"resource_pin {version}", answer.headers["OpenStack-API-Version"]
-                )
+                self.assertEqual(f"resource_pin {version}", answer.headers["OpenStack-API-Version"])
                 self.assertEqual("OpenStack-API-Version", answer.headers["Vary"])
 
     def test_several_services_in_one_header(self) -> None:
-        for value in ("compute 2.90, resource_pin 1.1", "resource-pin 1.1,compute 2.90",
-                      "RESOURCE_PIN 1.1", "resource_pin   1.1 , x"):
+        for value in (
+            "compute 2.90, resource_pin 1.1",
+            "resource-pin 1.1,compute 2.90",
+            "RESOURCE_PIN 1.1",
+            "resource_pin   1.1 , x",
+        ):
             answer = self.plain("/v1/hosts", **{"OpenStack-API-Version": value})
             self.assertEqual("resource_pin 1.1", answer.headers["OpenStack-API-Version"])
 

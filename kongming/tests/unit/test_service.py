@@ -56,9 +56,7 @@ class PrepareTest(ProgramTestCase):
 
     def test_no_such_file(self) -> None:
         message = self.prepare("--config-file", self.directory / "none")
-        self.assertEqual(
-            f"name: Failed to find some config files: {self.directory}/none", message
-        )
+        self.assertEqual(f"name: Failed to find some config files: {self.directory}/none", message)
 
     def test_no_configuration(self) -> None:
         for text in ("[api", "nonsense", "a = b\nc", "=\n"):
@@ -142,9 +140,7 @@ class BrokerTest(ProgramTestCase):
 class StandaloneTest(ProgramTestCase):
     def start(self, *arguments: str | pathlib.Path) -> str:
         state = self.directory / "state"
-        return self.refusal(
-            standalone.main, "--state-dir", state, "--port", "0", *arguments
-        )
+        return self.refusal(standalone.main, "--state-dir", state, "--port", "0", *arguments)
 
     def test_fleet(self) -> None:
         fleet = self.directory / "fleet.yaml"

@@ -31,10 +31,15 @@ class Outer(wtypes.Base):
 
 
 JSON = strategies.recursive(
-    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
     | strategies.text(),
-    lambda children: strategies.lists(children, max_size=3)
-    | strategies.dictionaries(strategies.text(max_size=8), children, max_size=3),
+    lambda children: (
+        strategies.lists(children, max_size=3)
+        | strategies.dictionaries(strategies.text(max_size=8), children, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -55,8 +60,16 @@ class ReadTest(base.BareTestCase):
         )
         self.assertEqual(
             ("a", -1, False, "two", {"b": "c"}, "0", "\u00e9", "d"),
-            (found.text, found.number, found.flag, found.word, found.texts, found.inner.nodes,
-             found.owner, found.renamed),
+            (
+                found.text,
+                found.number,
+                found.flag,
+                found.word,
+                found.texts,
+                found.inner.nodes,
+                found.owner,
+                found.renamed,
+            ),
         )
 
     def test_absent_fields(self) -> None:
@@ -65,8 +78,11 @@ class ReadTest(base.BareTestCase):
             self.assertIs(wtypes.Unset, getattr(found, attribute.key))
 
     def test_content_types(self) -> None:
-        for content_type in ("application/json", "application/json; charset=utf-8",
-                             "APPLICATION/JSON"):
+        for content_type in (
+            "application/json",
+            "application/json; charset=utf-8",
+            "APPLICATION/JSON",
+        ):
             self.read(b"{}", content_type)
         for content_type in ("", "text/plain", "application/json5", "application/x-json", ";"):
             self.assertRaises(exc.HTTPUnsupportedMediaType, self.read, b"{}", content_type)
@@ -97,8 +113,16 @@ class ReadTest(base.BareTestCase):
     @hypothesis.given(JSON)
     def test_any_json(self, data: Any) -> None:
         """Is taken or refused; nothing else."""
-        for document in (data, {"text": data}, {"texts": data}, {"texts": {"a": data}},
-                         {"inner": data}, {"word": data}, {"owner": data}, {"number": data}):
+        for document in (
+            data,
+            {"text": data},
+            {"texts": data},
+            {"texts": {"a": data}},
+            {"inner": data},
+            {"word": data},
+            {"owner": data},
+            {"number": data},
+        ):
             try:
                 self.read(json.dumps(document).encode())
             except exception.BadRequest as error:

@@ -27,9 +27,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 class ServerTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.useFixture(
-            fixtures.MonkeyPatch("cheroot.server.HTTPServer.expiration_interval", 0.05)
-        )
+        self.useFixture(fixtures.MonkeyPatch("cheroot.server.HTTPServer.expiration_interval", 0.05))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.socket.close)
         self.servers = [self.serve()]
@@ -118,8 +116,9 @@ class ServerTest(base.TestCase):
     def test_chunks_are_read(self) -> None:
         connection = self.connect()
         body = iter([b"1" * 1000, b"2" * 70000])
-        self.assertEqual("GET /read 71000", self.ask(connection, "/read", body=body,
-                                                     encode_chunked=True))
+        self.assertEqual(
+            "GET /read 71000", self.ask(connection, "/read", body=body, encode_chunked=True)
+        )
 
     def test_refusal_can_be_read_by_who_still_sends(self) -> None:
         connection = self.connect()

@@ -32,9 +32,10 @@ class VersionsTest(base.BareTestCase):
 
     def test_every_version_has_one_controller(self) -> None:
         versioned = {path: node for path, node in nodes(root.Root()) if isinstance(node, Versioned)}
-        self.assertEqual({"/v1/hosts", "/v1/instances"}, set(versioned))
+        first = {"/v1/hosts": 0, "/v1/instances": 0, "/v1/pins/reservation": 2}
+        self.assertEqual(set(first), set(versioned))
         for path, node in versioned.items():
-            for version, _ in VERSIONS:
+            for version, _ in VERSIONS[first[path] :]:
                 serving = [
                     controller
                     for controller in node.controllers

@@ -82,8 +82,13 @@ class RoutesTest(base.BareTestCase):
             self.assertEqual(allowed, error.headers["Allow"])
 
     def test_parameters_are_for_lists(self) -> None:
-        for method, path in (("GET", "/?a=1"), ("POST", "/things?a=1"), ("GET", "/things/b?a"),
-                             ("PATCH", "/things/b?a=1"), ("GET", "/things/b/leaf?a=1")):
+        for method, path in (
+            ("GET", "/?a=1"),
+            ("POST", "/things?a=1"),
+            ("GET", "/things/b?a"),
+            ("PATCH", "/things/b?a=1"),
+            ("GET", "/things/b/leaf?a=1"),
+        ):
             error = self.assertRaises(exception.BadRequest, self.route, method, path)
             self.assertEqual("a: unknown query parameter", error.message)
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kongming import exception, objects
-from kongming.conductor import pins, reports
+from kongming.conductor import pins, reports, reservations
 from kongming.conductor.reports import Answer
 from kongming.context import RequestContext
 from kongming.db import claims, engine, models
@@ -117,6 +117,7 @@ class ConductorTestCase(base.TestCase):
         cpus: str | None = None,
         wait: bool = False,
         project_id: str | None = "telco",
+        target: reservations.Target | None = None,
         **wish: Any,
     ) -> objects.Pin:
         """Create a pin; ``cpus`` are those of a dedicated one."""
@@ -128,7 +129,7 @@ class ConductorTestCase(base.TestCase):
             user_id="mano",
             wish=Wish.from_dict(wish),
         )
-        return pins.create(self.context, pin, wait)
+        return pins.create(self.context, pin, wait, target)
 
     def update(
         self, uuid: str, cpus: str | None = None, generation: int | None = None, **wish: Any

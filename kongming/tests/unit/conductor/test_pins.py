@@ -10,7 +10,7 @@ import fixtures
 import sqlalchemy as sa
 
 from kongming import exception, objects
-from kongming.conductor import pins as conductor_pins
+from kongming.conductor import locked
 from kongming.db import engine, models, pin_events, pins
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, D, placement
@@ -188,7 +188,9 @@ class ClaimsTest(base.ConductorTestCase):
             self.create(A, **wish)
             error = self.refused(exception.CpuAlreadyClaimed, self.create, B, "4,9")
             self.assertEqual(
-                f"pCPU 4 of host one is already held by the pin of instance {A}.", error.message
+                f"pCPU 4 of host one is used by the pin of instance {A},"
+                " so that nobody else can have it alone.",
+                error.message,
             )
             self.delete(A)
             self.confirm(A)
@@ -286,7 +288,7 @@ class UpdateTest(base.ConductorTestCase):
         # may still run on 4-5, but never claimed them
         self.assertEqual({A: "6"}, self.claims())
         error = self.refused(exception.CpuAlreadyClaimed, self.create, B, "5")
-        self.assertIn(f"pCPU 5 of host one is already held by the pin of instance {A}", str(error))
+        self.assertIn(f"pCPU 5 of host one is used by the pin of instance {A}", str(error))
         self.assertEqual("pending", self.create(B, vcpus={"*": "5"}).status)
 
     def test_refused_change_leaves_all_as_it_was(self) -> None:
@@ -539,7 +541,7 @@ class RaceTest(base.ConductorTestCase):
         self._one_of_many(wait=True)
 
     def test_instance_that_moves_between_look_up_and_lock(self) -> None:
-        look_up = conductor_pins._host_of
+        look_up = locked._look_up
         for call in (
             functools.partial(self.create, A, "4"),
             functools.partial(self.update, A, "5"),
@@ -550,13 +552,15 @@ class RaceTest(base.ConductorTestCase):
             move = functools.partial(self.report, self.instance(A, "two"), host="two")
             moves: list[Callable[[], Any]] = [move]
 
-            def look_up_and_move(uuid: str, moves: list[Callable[[], Any]] = moves) -> str | None:
+            def look_up_and_move(
+                uuid: str, moves: list[Callable[[], Any]] = moves
+            ) -> tuple[str | None, str | None]:
                 found = look_up(uuid)
                 if moves:
                     moves.pop()()
                 return found
 
-            name = f"{conductor_pins.__name__}._host_of"
+            name = f"{locked.__name__}._look_up"
             with fixtures.MonkeyPatch(name, look_up_and_move):
                 call()
             self.assertEqual("two", self.row(A).host)
