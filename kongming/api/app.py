@@ -6,9 +6,9 @@ from typing import Any
 import oslo_messaging
 import pecan
 from oslo_config import cfg
-from oslo_middleware import http_proxy_to_wsgi, request_id, sizelimit
+from oslo_middleware import http_proxy_to_wsgi, request_id
 
-from kongming.api import auth, errors, hooks
+from kongming.api import auth, errors, hooks, sizelimit
 from kongming.api.root import Root
 from kongming.api.routes import Request
 from kongming.conductor.rpcapi import ConductorAPI
@@ -34,7 +34,7 @@ def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
         application = auth.Authenticated(application, conf)
     else:
         application = auth.EverybodyIsAdmin(application)
-    application = sizelimit.RequestBodySizeLimiter(application, conf)
+    application = sizelimit.SizeLimit(application, conf)
     application = errors.ErrorForm(application)
     application = request_id.RequestId(application)
     return http_proxy_to_wsgi.HTTPProxyToWSGI(application, conf)

@@ -4,7 +4,7 @@
 import json
 from typing import Any
 
-import webob
+import webob.dec
 from oslo_log import log as logging
 from pecan import hooks
 from webob import exc
@@ -28,10 +28,12 @@ CODES = {
 }
 
 
+TOO_LARGE = "The body is larger than it may be here"
+
 #: What middleware means that says it in a form of its own.
 _SENTENCES = {
     401: "The request requires a valid token of the identity service",
-    413: "The body is larger than [oslo_middleware] max_request_body_size",
+    413: TOO_LARGE,
     503: "The identity service cannot be reached",
 }
 

@@ -435,6 +435,20 @@ ROWS: dict[str, Row] = {
     "body_empty_2018": content(b"", "body", path=MAPPINGS),
     "body_empty_in_put_2018": content(b"", "body", path=MAPPING, method="PATCH"),
     "body_5_mib": content(b"x" * BIG, status=413, code="body_too_large"),
+    "body_2_mib_of_candidates": content(
+        b" " * (BIG // 2), status=413, code="body_too_large", path="/v1/candidates"
+    ),
+    "body_113_kib": content(b" " * 115712, status=413, code="body_too_large"),
+    "body_113_kib_chunked": content(
+        chunked(b" " * 115712),
+        status=413,
+        code="body_too_large",
+        Content_Length="",
+        Transfer_Encoding="chunked",
+    ),
+    "body_113_kib_below_candidates": content(
+        b" " * 115712, status=413, code="body_too_large", path="/v1/candidates/x"
+    ),
     "body_5_mib_of_json": content(
         b'{"instance_uuid": "%s"}' % (b"x" * BIG), status=413, code="body_too_large"
     ),

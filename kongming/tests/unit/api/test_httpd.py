@@ -72,6 +72,14 @@ class ServerTest(base.TestCase):
         for number in range(5):
             self.assertEqual(f"GET /{number} 0", self.ask(connection, f"/{number}"))
 
+    def test_answers_are_not_held_back(self) -> None:
+        # each would be for 40 ms, until the client has acknowledged the headers
+        connection = self.connect()
+        start = time.monotonic()
+        for _ in range(60):
+            self.ask(connection, "/")
+        self.assertLess(time.monotonic() - start, 1)
+
     def test_workers_do_not_wait_for_connections_that_others_took(self) -> None:
         self.servers.append(self.serve())
         kept = [self.connect() for _ in range(8)]
