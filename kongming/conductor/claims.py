@@ -11,7 +11,7 @@ from kongming.db import books, models
 from kongming.db import claims as db_claims
 from kongming.db import instances as db_instances
 from kongming.topology import cpuset, fit
-from kongming.topology.books import Holding
+from kongming.topology.books import Holding, Memory
 from kongming.topology.inventory import Occupancy
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
@@ -38,7 +38,7 @@ class Ledger:
         self._session = session
         self._host = host.name
         self._books = books.of_host(session, host, pins)
-        self._before = dict(self._books.claims)
+        self._before = self._entries()
         self._named = {uuid for pin in pins for uuid in pin.wish.neighbours}
         self._occupancy: dict[str, Occupancy] | None = None
 
@@ -89,13 +89,22 @@ class Ledger:
         self._books.memory.pop(uuid, None)
 
     def save(self) -> bool:
-        """Write the changes (at most two statements); return whether there were any."""
-        now = self._books.claims
-        dropped = [cpu for cpu, who in self._before.items() if now.get(cpu) != who]
-        added = {cpu: who for cpu, who in now.items() if self._before.get(cpu) != who}
+        """Write the changes (at most two statements); return whether the books changed.
+
+        They do so without a claim where a shared pin comes or goes: what it uses, nobody
+        can claim.
+        """
+        before, now = self._before[0], self._books.claims
+        dropped = [cpu for cpu, who in before.items() if now.get(cpu) != who]
+        added = {cpu: who for cpu, who in now.items() if before.get(cpu) != who}
         db_claims.change(self._session, self._host, dropped, added)
-        self._before = dict(now)
-        return bool(dropped or added)
+        changed = self._before != self._entries()
+        self._before = self._entries()
+        return changed
+
+    def _entries(self) -> tuple[dict[int, str], dict[str, int], dict[str, Memory]]:
+        books = self._books
+        return dict(books.claims), dict(books.used), dict(books.memory)
 
     def _look_at(self, wish: Wish) -> dict[str, Occupancy]:
         """Return where the neighbours are that this wish, or any other here, names."""
