@@ -7,6 +7,7 @@ from sqlalchemy import orm
 
 from kongming.db import claims, instances, reservations
 from kongming.db.models import Host, Pin
+from kongming.db.pins import Account
 from kongming.topology.books import Books
 from kongming.topology.placement import Placement
 
@@ -16,7 +17,9 @@ def of_host(session: orm.Session, host: Host, pins: Iterable[Pin]) -> Books:
     return of_hosts(session, [host], pins)[host.name]
 
 
-def of_hosts(session: orm.Session, hosts: Iterable[Host], pins: Iterable[Pin]) -> dict[str, Books]:
+def of_hosts(
+    session: orm.Session, hosts: Iterable[Host], pins: Iterable[Pin | Account]
+) -> dict[str, Books]:
     """Return the books of several hosts by name, from three statements."""
     found = {host.name: Books(topology=host.topology) for host in hosts}
     for name, claimed in claims.by_hosts(session, found).items():
@@ -32,6 +35,6 @@ def of_hosts(session: orm.Session, hosts: Iterable[Host], pins: Iterable[Pin]) -
     return found
 
 
-def _used(pin: Pin) -> int:
+def _used(pin: Pin | Account) -> int:
     """Return the pCPUs where a pin shall be, and where its instance may still be."""
     return (pin.placement or Placement()).cpus | (pin.in_force or Placement()).cpus

@@ -17,8 +17,9 @@ def on_host(session: orm.Session, host: str) -> dict[int, str]:
 def by_hosts(session: orm.Session, hosts: Collection[str]) -> dict[str, dict[int, str]]:
     """Return who holds which pCPU of several hosts: ``{host: {pCPU: instance uuid}}``."""
     found: dict[str, dict[int, str]] = {}
-    for row in session.scalars(sa.select(Claim).where(Claim.host.in_(hosts))):
-        found.setdefault(row.host, {})[row.pcpu] = row.instance_uuid
+    query = sa.select(Claim.host, Claim.pcpu, Claim.instance_uuid).where(Claim.host.in_(hosts))
+    for host, pcpu, holder in session.execute(query):
+        found.setdefault(host, {})[pcpu] = holder
     return found
 
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queries for pins."""
 
+import itertools
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from kongming.db.models import Pin
 from kongming.objects.pin import APPLIED
+from kongming.topology.books import Holding
+from kongming.topology.placement import Placement
 
 
 def get(session: orm.Session, instance_uuid: str) -> Pin | None:
@@ -34,9 +38,22 @@ def lock_on_host(session: orm.Session, host: str, uuids: Collection[str] = ()) -
     ).all()
 
 
-def on_hosts(session: orm.Session, hosts: Collection[str]) -> Sequence[Pin]:
-    """Return the pins of several hosts, deleted ones that are yet to be released included."""
-    return session.scalars(sa.select(Pin).where(Pin.host.in_(hosts))).all()
+class Account(NamedTuple):
+    """What a pin has on its host: where it shall be, what it claims, where it may still be."""
+
+    instance_uuid: str
+    host: str
+    placement: Placement | None
+    holding: Holding | None
+    in_force: Placement | None
+
+
+def accounts(session: orm.Session, hosts: Collection[str]) -> list[Account]:
+    """Return what the pins of several hosts have, those yet to be released included."""
+    query = sa.select(Pin.instance_uuid, Pin.host, Pin.placement, Pin.holding, Pin.in_force).where(
+        Pin.host.in_(hosts)
+    )
+    return list(itertools.starmap(Account, session.execute(query)))
 
 
 def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
