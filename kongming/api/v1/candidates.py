@@ -13,10 +13,13 @@ from kongming.api.inventories import Inventories
 from kongming.api.routes import Collection
 from kongming.api.v1 import pins
 from kongming.policies import candidates as rules
-from kongming.topology import fit, layout
+from kongming.topology import cpuset, fit, layout
 from kongming.topology.answer import Reason
+from kongming.topology.inventory import Inventory
+from kongming.topology.wish import Wish
 
-_MAX_HOSTS = 100_000
+# kongming.api.sizelimit lets that many through, of up to 100 characters
+_MAX_HOSTS = 10_000
 _MAX_NAME = 255
 
 
@@ -68,13 +71,19 @@ class CandidatesController(Collection):
         asked = body.read(pecan.request, Question)
         names = None if asked.hosts is wtypes.Unset else set(asked.hosts)
         question = _question(asked)
+        exact = _names_pcpus(question.wish)
         up, down = self._inventories.of(names, question.wish.neighbours)
         fits, rejected = [], []
         for host, inventory in up.items():
             try:
-                fits.append((host, question.place(inventory)))
+                found = question.place(inventory)
+                if exact:
+                    _insist(found, inventory)
             except fit.DoesNotFit as error:
                 rejected.append(_rejected(host, error.reasons))
+            else:
+                # the rest of the answer is let go of: there may be thousands
+                fits.append((found.score, host, found.placement.to_dict()))
         rejected += [
             _rejected(host, [Reason("host", "host_down", "the host is down")]) for host in down
         ]
@@ -82,12 +91,10 @@ class CandidatesController(Collection):
             _rejected(host, [Reason("host", "host_unknown", "no such host is known")])
             for host in (names or set()) - set(up) - down
         ]
-        fits.sort(key=lambda candidate: (candidate[1].score, candidate[0]))
+        fits.sort(key=lambda candidate: candidate[:2])
         rejected.sort(key=lambda answer: str(answer["host"]))
         return {
-            "candidates": [
-                {"host": host, "placement": found.placement.to_dict()} for host, found in fits
-            ],
+            "candidates": [{"host": host, "placement": placement} for _, host, placement in fits],
             "rejected": rejected,
         }
 
@@ -110,6 +117,22 @@ def _question(asked: Question) -> fit.Question:
         )
     except fit.DoesNotFit as error:
         raise exception.refusal(error.reasons) from error
+
+
+def _names_pcpus(wish: Wish) -> bool:
+    return bool(wish.vcpus or wish.every_vcpu or wish.emulator is not None or wish.iothreads)
+
+
+def _insist(found: fit.Fit, inventory: Inventory) -> None:
+    """Refuse exact places that are somebody else's, as the conductor would.
+
+    :raises DoesNotFit: naming them
+    """
+    taken = found.exclusive & ~inventory.free_dedicated
+    taken |= (found.placement.cpus | found.exclusive) & ~inventory.free_shared
+    if taken:
+        detail = f"pCPU {cpuset.to_text(taken)} is in use by another instance"
+        raise fit.DoesNotFit([Reason("host", "cpu_already_claimed", detail)])
 
 
 def _rejected(host: str, reasons: Iterable[Reason]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 """Does it fit, and where; and pins that leave the choice to KongMing."""
 
 import datetime
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +55,27 @@ class CandidatesTest(base.EmbeddedTestCase):
             lambda: self.ask(wish=everything, size=all_of_one, hosts=["one"])["candidates"]
         )
 
+    def test_exact_places_that_others_have(self) -> None:
+        self.pin(VNF, cpu_policy="dedicated", vcpus={"*": "4-7"})
+        self.pin(OTHER, vcpus={"*": "2"})
+        cases: tuple[tuple[dict[str, Any], bool], ...] = (
+            ({"vcpus": {"0": "4"}}, False),
+            ({"emulator": "0,7"}, False),
+            ({"iothreads": {"1": "5"}}, False),
+            ({"vcpus": {"*": "2"}}, True),
+            ({"cpu_policy": "dedicated", "vcpus": {"*": "2-3"}}, False),
+            ({"cpu_policy": "dedicated", "vcpus": {"*": "8-11"}}, True),
+        )
+        for wish, fits in cases:
+            size = SIZE | {"iothreads": 1}
+            answer = self.ask(wish=wish, size=size, hosts=["one"])
+            self.assertEqual(fits, bool(answer["candidates"]), str(wish))
+            if not fits:
+                (reason,) = answer["rejected"][0]["reasons"]
+                self.assertEqual("resource_pin.cpu_already_claimed", reason["code"])
+                self.assertIn("pCPU ", reason["detail"])
+        self.assertEqual("two", self.ask(wish={"vcpus": {"0": "4"}})["candidates"][0]["host"])
+
     def test_every_host_asked_about_is_in_the_answer(self) -> None:
         answer = self.ask(wish={"vcpus": {"*": "15"}}, hosts=["one", "two", "three"])
         self.assertEqual(["two"], [c["host"] for c in answer["candidates"]])
@@ -61,6 +83,31 @@ class CandidatesTest(base.EmbeddedTestCase):
             {"one": "resource_pin.pcpu_offline", "three": "resource_pin.host_unknown"},
             {r["host"]: r["reasons"][0]["code"] for r in answer["rejected"]},
         )
+
+    def test_ten_thousand_names(self) -> None:
+        unknown = [f"compute-{number:05}.".ljust(64, "x") for number in range(9998)]
+        answer = self.ask(wish={}, hosts=["one", *unknown, "two"])
+        self.assertEqual(["one", "two"], sorted(c["host"] for c in answer["candidates"]))
+        self.assertEqual(unknown, [r["host"] for r in answer["rejected"]])
+        self.assertEqual(
+            {"resource_pin.host_unknown"},
+            {reason["code"] for r in answer["rejected"] for reason in r["reasons"]},
+        )
+
+    def test_bodies_of_a_mebibyte(self) -> None:
+        question = json.dumps({"wish": {}, "size": SIZE}).encode()
+        for path in ("/v1/candidates", "/v1/candidates/"):
+            # what marks the chunks counts as well
+            for size, status in (((1 << 20) - 64, 200), ((1 << 20) + 1, 413)):
+                whole = question.ljust(size)
+                # once with its length, once in chunks
+                for body in (whole, iter([whole[:70000], whole[70000:]])):
+                    answer = self.request(
+                        "POST", path, data=body, headers={"Content-Type": "application/json"}
+                    )
+                    self.assertEqual(status, answer.status_code, answer.text)
+                    if status == 413:
+                        self.assert_error(answer, 413, "body_too_large")
 
     def test_hosts_that_are_down(self) -> None:
         with engine.writer() as session:
@@ -96,6 +143,7 @@ class CandidatesTest(base.EmbeddedTestCase):
             ({"wish": {}, "size": SIZE, "hosts": "one"}, "hosts: must be a list"),
             ({"wish": {}, "size": SIZE, "hosts": ["one", 2]}, "hosts.1: "),
             ({"wish": {"numa_nodes": 3}, "size": SIZE}, "numa_nodes: "),
+            ({"wish": {}, "size": SIZE, "hosts": ["x"] * 10001}, "hosts: must be a list"),
         ):
             answer = self.request("POST", "/v1/candidates", json=body)
             self.assertEqual(400, answer.status_code, answer.text)

@@ -3,6 +3,7 @@
 
 import os
 import time
+from concurrent import futures
 from typing import Any
 
 import libvirt
@@ -254,6 +255,30 @@ class FakeHostTest(ControlPlaneCase):
         refused = self.answer("POST", "/v1/pins", 409, json=wish)
         self.assertIn("pCPU 25-26 of host compute", refused["message"])
         self.assertIn(self.domain.uuid, refused["message"])
+
+    def test_candidates_know_of_a_claim_in_every_worker(self) -> None:
+        unknown = [f"compute-{number:05}.".ljust(64, "x") for number in range(9999)]
+        question = {
+            "wish": {"cpu_policy": "dedicated", "vcpus": {"0": "9"}},
+            "size": {"vcpus": 1, "memory_mib": 256},
+            "hosts": ["compute", *unknown],
+        }
+
+        def ask() -> tuple[list[str], int, list[str]]:
+            answer = self.answer("POST", "/v1/candidates", 200, json=question)
+            rejected = {r["host"]: r["reasons"][0]["code"] for r in answer["rejected"]}
+            here = [code for host, code in rejected.items() if host == "compute"]
+            return [c["host"] for c in answer["candidates"]], len(rejected), here
+
+        def all_say(expected: Any) -> None:
+            # so many at once that no worker is left out
+            with futures.ThreadPoolExecutor(8) as pool:
+                for found in pool.map(lambda _: ask(), range(16)):
+                    self.assertEqual(expected, found)
+
+        all_say((["compute"], 9999, []))
+        self.post(cpu_policy="dedicated", vcpus={"0": "9"})
+        all_say(([], 10000, ["resource_pin.cpu_already_claimed"]))
 
     def test_memory_that_libvirt_will_not_move(self) -> None:
         before = self.eventually(self.observed)
