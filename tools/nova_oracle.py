@@ -57,9 +57,11 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
 
     def answer(case: dict[str, Any]) -> dict[str, Any]:
-        host = _host(objects, case)
+        host = host_topology(objects, case)
         found: dict[str, Any] = {
-            "nova": bool(hardware.numa_fit_instance_to_host(host, _instance(objects, case), {}))
+            "nova": bool(
+                hardware.numa_fit_instance_to_host(host, instance_topology(objects, case), {})
+            )
         }
         if case.get("pairs", True):
             found["pairs"] = _pairs(objects, hardware, host, case)
@@ -67,7 +69,7 @@ def main() -> None:
             took = []
             for _ in range(case["repeat"]):
                 # it alters what it is given
-                instance = _instance(objects, case)
+                instance = instance_topology(objects, case)
                 begun = time.perf_counter()
                 hardware.numa_fit_instance_to_host(host, instance, {})
                 took.append(time.perf_counter() - begun)
@@ -82,7 +84,8 @@ def _cpus(text: str) -> set[int]:
     return {bit for bit in range(mask.bit_length()) if mask >> bit & 1}
 
 
-def _host(objects: Any, case: dict[str, Any]) -> Any:
+def host_topology(objects: Any, case: dict[str, Any]) -> Any:
+    """Return the host of a case as nova's NUMATopology."""
     dedicated, shared, pinned = (_cpus(case[key]) for key in ("dedicated", "shared", "pinned"))
     threads, cores, nodes = case["threads"], case["cores"], case["nodes"]
     cells = []
@@ -117,7 +120,8 @@ def _host(objects: Any, case: dict[str, Any]) -> Any:
     return objects.NUMATopology(cells=cells)
 
 
-def _instance(objects: Any, case: dict[str, Any]) -> Any:
+def instance_topology(objects: Any, case: dict[str, Any]) -> Any:
+    """Return what a case asks for (wish and size) as nova's InstanceNUMATopology."""
     wish, (vcpus, memory) = case["wish"], case["size"]
     asked = wish.get("numa_nodes", 1)
     if isinstance(asked, int):
@@ -156,11 +160,11 @@ def _pairs(objects: Any, hardware: Any, host: Any, case: dict[str, Any]) -> bool
     from nova import exception
 
     fits: list[set[int]] = []
-    count = len(_instance(objects, case).cells)
+    count = len(instance_topology(objects, case).cells)
     for guest in range(count):
         fits.append(set())
         for column, cell in enumerate(host.cells):
-            fresh = _instance(objects, case)
+            fresh = instance_topology(objects, case)
             reserved = int(fresh.emulator_threads_isolated and not guest)
             try:
                 if hardware._numa_fit_instance_cell(cell, fresh.cells[guest], None, reserved):
