@@ -36,12 +36,16 @@ class Inventories:
         self._complete_until = 0.0
 
     def of(
-        self, names: Collection[str] | None, neighbours: Collection[str]
+        self,
+        names: Collection[str] | None,
+        neighbours: Collection[str],
+        instance: str | None = None,
     ) -> tuple[dict[str, Inventory], set[str]]:
         """Return what the hosts named (None: all) have left, and which of them are down.
 
         Hosts that nobody knows are in neither. ``neighbours`` are the uuids of instances of
-        which the inventories shall tell where they are.
+        which the inventories shall tell where they are. ``instance`` is the uuid of one whose
+        own parts count as free.
         """
         with engine.reader() as session:
             if names is not None and self._by_name(names):
@@ -54,13 +58,14 @@ class Inventories:
                 if names is not None:
                     beats = {name: beats[name] for name in names if name in beats}
             known = self._up_to_date(session, beats, gone)
+            own = _own(session, instance) if instance is not None else {}
             near = instances.occupancy(session, neighbours) if neighbours else {}
         up, down = {}, set()
         for name, beat in beats.items():
             if is_down(beat.reported_at, beat.report_interval):
                 down.add(name)
             elif name in known:
-                up[name] = known[name].inventory
+                up[name] = own.get(name) or known[name].inventory
         for name, occupancy in near.items():
             if name in up:
                 up[name] = dataclasses.replace(up[name], occupancy=occupancy)
@@ -86,6 +91,14 @@ class Inventories:
                     known[row.name] = Known(row.generation, found[row.name].inventory())
             self._known = known
             return known
+
+
+def _own(session: orm.Session, instance: str) -> dict[str, Inventory]:
+    """Return what the hosts where an instance has something offer to it itself."""
+    rows = hosts.several(session, books.hosts_of(session, instance))
+    names = [row.name for row in rows]
+    found = books.of_hosts(session, rows, pins.accounts(session, names))
+    return {name: found[name].inventory(instance) for name in names}
 
 
 def _stale(known: Mapping[str, Known], beats: Mapping[str, hosts.Beat]) -> list[str]:

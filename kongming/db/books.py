@@ -3,10 +3,11 @@
 
 from collections.abc import Iterable
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
 from kongming.db import claims, instances, reservations
-from kongming.db.models import Host, Pin
+from kongming.db.models import Host, Instance, Pin, Reservation
 from kongming.db.pins import Account
 from kongming.topology.books import Books
 from kongming.topology.placement import Placement
@@ -38,3 +39,13 @@ def of_hosts(
 def _used(pin: Pin | Account) -> int:
     """Return the pCPUs where a pin shall be, and where its instance may still be."""
     return (pin.placement or Placement()).cpus | (pin.in_force or Placement()).cpus
+
+
+def hosts_of(session: orm.Session, uuid: str) -> set[str]:
+    """Return the names of the hosts on which an instance is or has something."""
+    places: sa.CompoundSelect[tuple[str | None]] = sa.union(
+        sa.select(Instance.host).where(Instance.uuid == uuid),
+        sa.select(Pin.host).where(Pin.instance_uuid == uuid),
+        sa.select(Reservation.host).where(Reservation.instance_uuid == uuid),
+    )
+    return {host for host in session.scalars(places) if host is not None}

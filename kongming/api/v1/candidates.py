@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/candidates``: on which hosts a pin would fit, and where there. Writes nothing."""
 
+import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pecan
 from wsme import types as wtypes
@@ -10,10 +11,15 @@ from wsme import types as wtypes
 from kongming import exception, policy
 from kongming.api import body
 from kongming.api.inventories import Inventories
+from kongming.api.loaded import canonical, load_pin
+from kongming.api.microversion import Version
 from kongming.api.routes import Collection
 from kongming.api.v1 import pins
+from kongming.api.v1.size import Size
+from kongming.db import engine, reservations
 from kongming.policies import candidates as rules
-from kongming.topology import cpuset, fit, layout
+from kongming.policies import pins as pin_rules
+from kongming.topology import cpuset, fit
 from kongming.topology.answer import Reason
 from kongming.topology.inventory import Inventory
 from kongming.topology.wish import Wish
@@ -21,14 +27,6 @@ from kongming.topology.wish import Wish
 # kongming.api.sizelimit lets that many through, of up to 100 characters
 _MAX_HOSTS = 10_000
 _MAX_NAME = 255
-
-
-class Size(wtypes.Base):
-    """How large the instance is."""
-
-    vcpus = wtypes.wsattr(int, mandatory=True)
-    memory_mib = wtypes.wsattr(int, mandatory=True)
-    iothreads = int
 
 
 class Hosts(wtypes.UserType):
@@ -58,6 +56,24 @@ class Question(wtypes.Base):
     hosts = Hosts()
 
 
+class InstanceQuestion(Question):
+    """Body of a POST that may be about an instance that is there already."""
+
+    wish = pins.WishBody
+    instance_uuid = wtypes.text
+    prefer_pin = bool
+
+
+class Candidate(NamedTuple):
+    """A host on which the wish fits; sorts from the best to the worst."""
+
+    keeps_other: bool
+    score: fit.Score
+    host: str
+    placement: dict[str, Any]
+    claims: bool
+
+
 class CandidatesController(Collection):
     """``/v1/candidates``"""
 
@@ -67,12 +83,16 @@ class CandidatesController(Collection):
     @pecan.expose("json")
     def post(self) -> Any:
         """Tell where a wish would fit, best first, and why not elsewhere."""
-        policy.authorize(pecan.request.context, rules.ASK)
-        asked = body.read(pecan.request, Question)
+        request = pecan.request
+        policy.authorize(request.context, rules.ASK)
+        about_instances = request.version >= Version(1, 2)
+        asked = body.read(request, InstanceQuestion if about_instances else Question)
         names = None if asked.hosts is wtypes.Unset else set(asked.hosts)
-        question = _question(asked)
+        uuid = _instance(asked)
+        question = _question(asked, uuid)
         exact = _names_pcpus(question.wish)
-        up, down = self._inventories.of(names, question.wish.neighbours)
+        kept_on = None if uuid is None else _reserved_on(uuid)
+        up, down = self._inventories.of(names, question.wish.neighbours, uuid)
         fits, rejected = [], []
         for host, inventory in up.items():
             try:
@@ -83,7 +103,15 @@ class CandidatesController(Collection):
                 rejected.append(_rejected(host, error.reasons))
             else:
                 # the rest of the answer is let go of: there may be thousands
-                fits.append((found.score, host, found.placement.to_dict()))
+                fits.append(
+                    Candidate(
+                        host != kept_on,
+                        found.score,
+                        host,
+                        found.placement.to_dict(),
+                        bool(found.exclusive or found.memory),
+                    )
+                )
         rejected += [
             _rejected(host, [Reason("host", "host_down", "the host is down")]) for host in down
         ]
@@ -91,32 +119,48 @@ class CandidatesController(Collection):
             _rejected(host, [Reason("host", "host_unknown", "no such host is known")])
             for host in (names or set()) - set(up) - down
         ]
-        fits.sort(key=lambda candidate: candidate[:2])
+        fits.sort(key=lambda candidate: candidate[:3])
         rejected.sort(key=lambda answer: str(answer["host"]))
+        fields = ("host", "placement", "claims") if about_instances else ("host", "placement")
+        show = operator.attrgetter(*fields)
         return {
-            "candidates": [{"host": host, "placement": placement} for _, host, placement in fits],
+            "candidates": [dict(zip(fields, show(found), strict=True)) for found in fits],
             "rejected": rejected,
         }
 
 
-def _question(asked: Question) -> fit.Question:
-    size = asked.size
-    iothreads = 0 if size.iothreads is wtypes.Unset else size.iothreads
-    bounds = {
-        "vcpus": (size.vcpus, 1, layout.MAX_VCPUS),
-        "memory_mib": (size.memory_mib, 1, layout.MAX_MEMORY_MIB),
-        "iothreads": (iothreads, 0, layout.MAX_VCPUS),
-    }
-    for name, (value, low, high) in bounds.items():
-        if not low <= value <= high:
-            raise exception.BadRequest.field(f"size.{name}", f"must be from {low} to {high}")
+def _instance(asked: Question) -> str | None:
+    """Return the uuid of the instance that a question is about, if it is about one."""
+    if body.has(asked, "instance_uuid"):
+        not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
+        return canonical(asked.instance_uuid, otherwise=not_one)
+    if not body.has(asked, "wish"):
+        raise exception.BadRequest.field("wish", "is missing, and so is instance_uuid")
+    if body.has(asked, "prefer_pin"):
+        raise exception.BadRequest.field("prefer_pin", "belongs to instance_uuid, which is missing")
+    return None
+
+
+def _question(asked: Question, uuid: str | None) -> fit.Question:
+    size = asked.size.checked()
+    wish = asked.wish.wish("wish.") if body.has(asked, "wish") else None
+    if uuid is not None and (wish is None or (body.has(asked, "prefer_pin") and asked.prefer_pin)):
+        try:
+            wish = load_pin(pecan.request.context, pin_rules.GET, uuid).wish
+        except exception.PinNotFound:
+            if wish is None:
+                raise
+    assert wish is not None
     try:
-        return fit.Question(
-            asked.wish.wish("wish."),
-            fit.Size(size.vcpus, size.memory_mib, tuple(range(1, iothreads + 1))),
-        )
+        return fit.Question(wish, size)
     except fit.DoesNotFit as error:
         raise exception.refusal(error.reasons) from error
+
+
+def _reserved_on(uuid: str) -> str | None:
+    with engine.reader() as session:
+        reservation = reservations.get(session, uuid)
+        return None if reservation is None else reservation.host
 
 
 def _names_pcpus(wish: Wish) -> bool:

@@ -184,3 +184,83 @@ class ChoiceTest(base.EmbeddedTestCase):
         instance = self.get(f"/v1/instances/{uuid}").json()
         vcpus = f"0-{instance['vcpus'] - 1}"
         return {"vcpus": vcpus, "memory_mib": instance["memory_mib"], "host_node": host_node}
+
+
+class InstanceTest(base.EmbeddedTestCase):
+    """Questions about an instance that is there, or on its way."""
+
+    WISH: dict[str, Any] = {"cpu_policy": "dedicated", "numa_nodes": 1}
+
+    def ask(self, expect: int = 200, **question: Any) -> Any:
+        """POST a question."""
+        answer = self.request("POST", "/v1/candidates", json={"size": SIZE} | question)
+        self.assertEqual(expect, answer.status_code, answer.text)
+        return answer.json()
+
+    def hosts(self, **question: Any) -> list[str]:
+        """Return the candidates, best first."""
+        return [each["host"] for each in self.ask(**question)["candidates"]]
+
+    def test_own_parts_count_as_free(self) -> None:
+        everything = {"cpu_policy": "dedicated", "numa_nodes": 2}
+        size = {"vcpus": 14, "memory_mib": 2048}
+        self.pin(**self.WISH)
+        question = {"wish": everything, "size": size, "hosts": ["one"]}
+        self.assertEqual([], self.hosts(**question))
+        self.assertEqual([], self.hosts(**question, instance_uuid=OTHER))
+        self.assertEqual(["one"], self.hosts(**question, instance_uuid=VNF))
+        self.assertEqual(["one"], self.hosts(**question, instance_uuid=VNF.upper()))
+
+    def test_wish_of_the_pin(self) -> None:
+        self.pin(**self.WISH | {"vcpus": {"0": "15"}}, expect=400)
+        self.pin(**self.WISH)
+        exact = {"vcpus": {"*": "15"}}  # which is offline on host one
+        for question, expected in (
+            ({"instance_uuid": VNF}, ["one", "two"]),
+            ({"instance_uuid": VNF, "wish": exact}, ["two"]),
+            ({"instance_uuid": VNF, "wish": exact, "prefer_pin": False}, ["two"]),
+            ({"instance_uuid": VNF, "wish": exact, "prefer_pin": True}, ["one", "two"]),
+            ({"instance_uuid": OTHER, "wish": exact, "prefer_pin": True}, ["two"]),
+        ):
+            self.assertEqual(expected, sorted(self.hosts(**question)), str(question))
+        missing = self.request(
+            "POST", "/v1/candidates", json={"size": SIZE, "instance_uuid": OTHER}
+        )
+        self.assert_error(missing, 404, "pin_not_found", OTHER)
+
+    def test_where_room_is_kept_comes_first(self) -> None:
+        self.pin(**self.WISH)
+        for host in ("two", "one"):
+            owner: dict[str, Any] = {"project_id": "telco", "user_id": "mano"}
+            self.pin(base.UNKNOWN, host=host, size=SIZE, **owner, **self.WISH)
+            self.assertEqual(host, self.hosts(instance_uuid=base.UNKNOWN)[0])
+            self.request("DELETE", f"/v1/pins/{base.UNKNOWN}")
+
+    def test_whether_it_claims(self) -> None:
+        for wish, claims in (
+            (self.WISH, True),
+            ({"vcpus": {"*": "0-3"}}, False),
+            ({"numa_nodes": 1, "memory": {"page_size_kib": 4}}, True),
+        ):
+            for candidate in self.ask(wish=wish)["candidates"]:
+                self.assertIs(claims, candidate["claims"], str(wish))
+
+    def test_before_its_version(self) -> None:
+        old = {"OpenStack-API-Version": "resource_pin 1.1"}
+        body: dict[str, Any] = {"size": SIZE, "wish": {}}
+        answer = self.request("POST", "/v1/candidates", json=body, headers=old).json()
+        self.assertEqual({"host", "placement"}, set(answer["candidates"][0]))
+        body["instance_uuid"] = VNF
+        refused = self.request("POST", "/v1/candidates", json=body, headers=old)
+        self.assert_error(refused, 400, "invalid_field", "instance_uuid")
+
+    def test_bad_input(self) -> None:
+        for body, field in (
+            ({}, "wish"),
+            ({"instance_uuid": "x"}, "instance_uuid"),
+            ({"instance_uuid": 5}, "instance_uuid"),
+            ({"wish": {}, "prefer_pin": True}, "prefer_pin"),
+            ({"instance_uuid": VNF, "wish": {}, "prefer_pin": "yes"}, "prefer_pin"),
+        ):
+            answer = self.request("POST", "/v1/candidates", json={"size": SIZE} | body)
+            self.assert_error(answer, 400, "invalid_field", field)
