@@ -2,6 +2,7 @@
 """The books of hosts, as the tables tell them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -43,7 +44,7 @@ def _used(pin: Pin | Account) -> int:
 
 def hosts_of(session: orm.Session, uuid: str) -> set[str]:
     """Return the names of the hosts on which an instance is or has something."""
-    places: sa.CompoundSelect[tuple[str | None]] = sa.union(
+    places: sa.CompoundSelect[Any] = sa.union(
         sa.select(Instance.host).where(Instance.uuid == uuid),
         sa.select(Pin.host).where(Pin.instance_uuid == uuid),
         sa.select(Reservation.host).where(Reservation.instance_uuid == uuid),
