@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, form
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
 MAX_HOSTS = 10000
@@ -68,7 +68,10 @@ class InstanceSpec:
 
 @dataclasses.dataclass(frozen=True)
 class HostSpec:
-    """One host; ``huge_pages`` maps a page size in KiB to the pages on each NUMA node."""
+    """One host; ``huge_pages`` maps a page size in KiB to the pages on each NUMA node.
+
+    ``devices`` maps the address of a PCI device to its NUMA node, -1 for none.
+    """
 
     name: str
     nodes: int
@@ -77,6 +80,7 @@ class HostSpec:
     memory_mib_per_node: int
     huge_pages: Mapping[int, int]
     offline: int = 0
+    devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
     instances: tuple[InstanceSpec, ...] = ()
 
     @property
@@ -202,7 +206,7 @@ def _hosts(value: object, path: str) -> Iterator[HostSpec]:
     offline = fields.subset("offline", "pCPU", host.cpus) or 0
     if offline == host.cpus:
         raise FleetError(f"{path}.offline", "no pCPU would be left")
-    host = dataclasses.replace(host, offline=offline)
+    host = dataclasses.replace(host, offline=offline, devices=_devices(fields, host))
     host = dataclasses.replace(host, instances=_instances(fields, host, count))
     if count == 1:
         yield host
@@ -265,6 +269,23 @@ def _huge_pages(fields: "_Fields") -> dict[int, int]:
         raise FleetError(path, f"sizes in KiB are {' and '.join(map(str, _HUGE_PAGES_KIB))}")
     sizes = _Fields(pages, path, set(pages))
     return {size: sizes.integer(size, 0, _MAX_MIB) for size in sorted(pages)}
+
+
+def _devices(fields: "_Fields", host: HostSpec) -> dict[str, int]:
+    devices: dict[str, int] = {}
+    for key, node in fields.mapping("devices").items():
+        try:
+            address = form.pci_address(f"{fields.path}.devices", key)
+        except form.WishError as error:
+            # without quotes YAML takes 0000:00:03.0 for a number, in base 60
+            raise FleetError(error.field, f"a key {error.reason}, in quotes") from error
+        path = f"{fields.path}.devices.{address}"
+        if address in devices:
+            raise FleetError(path, "is named twice")
+        if type(node) is not int or not -1 <= node < host.nodes:
+            raise FleetError(path, f"must be a NUMA node from 0 to {host.nodes - 1}, or -1")
+        devices[address] = node
+    return devices
 
 
 def _made_up(name: str) -> str:

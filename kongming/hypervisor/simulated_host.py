@@ -170,7 +170,7 @@ class SimulatedHost:
                     ),
                 )
             )
-        return Host(nodes=tuple(nodes), offline=self.offline)
+        return Host(nodes=tuple(nodes), offline=self.offline, devices=self.spec.devices)
 
     def _free_mib(self) -> dict[int, int]:
         free = dict.fromkeys(range(self.spec.nodes), self.spec.small_pages_mib)

@@ -58,12 +58,14 @@ class Host:
     """The topology of one host.
 
     ``offline`` are pCPUs that exist but cannot run anything, ``unmanaged`` those on which
-    the operator wants no thread placed.
+    the operator wants no thread placed. ``devices`` maps the address of each PCI device, such
+    as ``0000:3b:00.1``, to the id of its NUMA node; -1, as Linux says it, for none.
     """
 
     nodes: tuple[NumaNode, ...]
     offline: int = 0
     unmanaged: int = 0
+    devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def online(self) -> int:
@@ -106,6 +108,7 @@ class Host:
         return {
             "offline": cpuset.to_text(self.offline),
             "unmanaged": cpuset.to_text(self.unmanaged),
+            "devices": dict(sorted(self.devices.items())),
             "nodes": [
                 {
                     "id": node.id,
@@ -129,6 +132,7 @@ class Host:
         return cls(
             offline=_mask(data["offline"]),
             unmanaged=_mask(data.get("unmanaged", "")),
+            devices=data.get("devices", {}),
             nodes=tuple(
                 NumaNode(
                     id=node["id"],

@@ -27,7 +27,7 @@ class Inventory:
       online, claimed by nobody. It may overlap ``free_dedicated``.
     - ``free_memory``: MiB that may be claimed, ``{node id: {page size in KiB: MiB}}``; a node
       or size that is absent has none.
-    - ``devices``: NUMA node of each PCI device by address; -1, as Linux says it, for none.
+    - ``devices``: NUMA node of each PCI device by address; -1 for none.
     - ``occupancy``: by uuid, the instances on the host that ``near`` and ``avoid`` may name.
     """
 
@@ -50,7 +50,7 @@ class Inventory:
             free = memory[node.id] = total_memory(node)
             smallest = min(free)
             free[smallest] = max(0, free[smallest] - node.reserved_mib)
-        return cls(host, managed, managed, memory)
+        return cls(host, managed, managed, memory, host.devices)
 
 
 def total_memory(node: NumaNode) -> dict[int, int]:

@@ -30,6 +30,7 @@ hosts:
   memory_mib_per_node: 65536
   huge_pages: {{2048: 1024}}
   offline: "31"
+  devices: {{"0000:3b:00.1": 1, "0000:AF:00.0": 0, "0000:00:03.0": -1}}
   instances:
   - {{uuid: {UUID}, name: vnf-1, project_id: p, user_id: u, vcpus: 4, memory_mib: 8192,
      iothreads: 1, state: running, dedicated: true, vcpu_pins: {{"0": "4"}}, memory_nodes: "0"}}
@@ -64,7 +65,16 @@ class ReadTest(testtools.TestCase):
     def test_every_field_is_read(self) -> None:
         [host] = fleet.parse(example())
         self.assertEqual(
-            ("edge", 2, 8, 2, 65536, {2048: 1024}, 1 << 31),
+            (
+                "edge",
+                2,
+                8,
+                2,
+                65536,
+                {2048: 1024},
+                1 << 31,
+                {"0000:3b:00.1": 1, "0000:af:00.0": 0, "0000:00:03.0": -1},
+            ),
             (
                 host.name,
                 host.nodes,
@@ -73,6 +83,7 @@ class ReadTest(testtools.TestCase):
                 host.memory_mib_per_node,
                 host.huge_pages,
                 host.offline,
+                host.devices,
             ),
         )
         self.assertEqual(
@@ -97,7 +108,14 @@ class ReadTest(testtools.TestCase):
             {"hosts": [{"name": "h", "nodes": 1, "cores_per_node": 4, "memory_mib_per_node": 1024}]}
         )
         self.assertEqual(
-            (1, {}, 0, ()), (host.threads_per_core, host.huge_pages, host.offline, host.instances)
+            (1, {}, 0, {}, ()),
+            (
+                host.threads_per_core,
+                host.huge_pages,
+                host.offline,
+                host.devices,
+                host.instances,
+            ),
         )
         instance = fleet.parse_instance({"name": "i", "vcpus": 1, "memory_mib": 1}, "i", host)
         self.assertEqual(
@@ -221,6 +239,8 @@ REQUIRED = "a value is required"
 TEXT = "must be text (quote a number) of 1 to 255 characters"
 NAME = "must be a host name of at most 200 characters"
 SET = "must be a set such as '0-3,8'"
+ADDRESS = "a key must be the address of a PCI device such as 0000:3b:00.1, in quotes"
+NODE = "must be a NUMA node from 0 to 1, or -1"
 STATES = "must be one of running, paused, shutoff"
 DEDICATED = "a dedicated vCPU has one pCPU, which no other vCPU has"
 TEN = [{"name": str(n), "vcpus": 1, "memory_mib": 1} for n in range(10)]
@@ -294,6 +314,19 @@ class RefusalTest(testtools.TestCase):
         ({"offline": None}, ".offline", REQUIRED),
         ({"offline": "30-33"}, ".offline", "the host has no pCPU 32-33"),
         ({"offline": "0-31"}, ".offline", "no pCPU would be left"),
+        ({"devices": ["0000:3b:00.1"]}, ".devices", "must be a mapping"),
+        ({"devices": {"3b:00.1": 0}}, ".devices", ADDRESS),
+        ({"devices": {3.0: 0}}, ".devices", ADDRESS),
+        ({"devices": {"0000:3b:00.1": 2}}, ".devices.0000:3b:00.1", NODE),
+        ({"devices": {"0000:3b:00.1": -2}}, ".devices.0000:3b:00.1", NODE),
+        ({"devices": {"0000:3b:00.1": "0"}}, ".devices.0000:3b:00.1", NODE),
+        ({"devices": {"0000:3b:00.1": None}}, ".devices.0000:3b:00.1", NODE),
+        ({"devices": {"0000:3b:00.1": False}}, ".devices.0000:3b:00.1", NODE),
+        (
+            {"devices": {"0000:3b:00.1": 0, "0000:3B:00.1": 0}},
+            ".devices.0000:3b:00.1",
+            "is named twice",
+        ),
         ({"instances": "x"}, ".instances", "must be a list of at most 100000 entries"),
         ({"instances": [1]}, ".instances[0]", "must be a mapping"),
     ]

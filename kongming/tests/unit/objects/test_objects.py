@@ -39,10 +39,12 @@ TOPOLOGY = HostTopology(
     ),
     offline=0b100,
     unmanaged=0b10,
+    devices={"0000:3b:00.1": 3},
 )
 TOPOLOGY_DOCUMENT = {
     "offline": "2",
     "unmanaged": "1",
+    "devices": {"0000:3b:00.1": 3},
     "nodes": [
         {
             "id": 0,

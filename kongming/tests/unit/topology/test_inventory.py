@@ -23,6 +23,11 @@ class InventoryTest(base.TestCase):
         self.assertEqual({0: {4: 512, 2048: 512}, 1: {4: 512}}, offer.free_memory)
         self.assertEqual(({}, {}), (offer.devices, offer.occupancy))
 
+    def test_devices_are_those_of_the_host(self) -> None:
+        devices = {"0000:3b:00.1": 1, "0000:00:03.0": -1}
+        offer = Inventory.of_empty(dataclasses.replace(HOST, devices=devices))
+        self.assertEqual(devices, offer.devices)
+
     def test_what_the_operator_keeps_is_not_offered(self) -> None:
         nodes = tuple(
             dataclasses.replace(node, reserved_mib=reserved)
