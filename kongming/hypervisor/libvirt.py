@@ -6,9 +6,10 @@ definition; the daemon is asked for everything else, and told every change.
 """
 
 import contextlib
+import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import libvirt
@@ -16,7 +17,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import objects
-from kongming.hypervisor import domain_xml, driver
+from kongming.agent.limits import Limits
+from kongming.hypervisor import device_xml, domain_xml, driver, headroom
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.kernel import Kernel
 from kongming.objects.instance import ACTIVE_STATES, STATES
@@ -26,9 +28,6 @@ from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
 LOG = logging.getLogger(__name__)
 
-#: Memory that a move leaves free on each target node: on a full node the next page fault
-#: of the instance ends in the kernel killing it.
-HEADROOM_MIB = 256
 #: A pin that meets another job of its domain blocks 30 s in the daemon, so wait for the
 #: end of short ones (somebody's statistics) here, and refuse after this many seconds.
 BUSY_SECONDS = 2.0
@@ -49,32 +48,25 @@ _event_loop_lock = threading.Lock()
 class LibvirtDriver(driver.Driver):
     """The domains of one libvirt daemon, through one connection that heals itself."""
 
-    def __init__(self, uri: str, host_name: str) -> None:
+    def __init__(self, uri: str, host_name: str, reserved: Mapping[int, int] | None = None) -> None:
+        """Connect in the background; moves leave ``reserved`` (MiB by NUMA node) free."""
         self._host_name = host_name
+        self._reserved = reserved or {}
         self._kernel = Kernel()
         self._daemon = _Daemon(uri)
         self._node_ids = 0  # not known yet
+        self._devices: dict[str, int] = {}
+        self._deviceless = ""  # why, if the last time devices could not be listed
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> "LibvirtDriver":
         """Return the driver that ``[libvirt]`` describes."""
-        return cls(conf.libvirt.uri, conf.host)
+        return cls(conf.libvirt.uri, conf.host, Limits.from_conf(conf).reserved)
 
     def host(self) -> Host:
         with self._daemon.answers() as connection:
-            document = connection.getCapabilities()
-            present, online = _cpus(connection)
-            offline = present & ~online
-            try:
-                host = capabilities.parse(document, offline)
-            except capabilities.CapabilitiesError as error:
-                raise HypervisorError(f"libvirt's {error}") from error
-            self._node_ids = host.node_ids
-            free: dict[int, dict[int, int]] = {}
-            for node in host.nodes:
-                sizes = [pages.size_kib for pages in node.pages]
-                free |= connection.getFreePages(sizes, node.id, 1) if sizes else {}
-            return capabilities.parse(document, offline, free)
+            self._look_at_devices(connection)
+            return dataclasses.replace(self._topology(connection), devices=self._devices)
 
     def instances(self) -> list[objects.Instance]:
         with self._daemon.answers() as connection:
@@ -106,8 +98,8 @@ class LibvirtDriver(driver.Driver):
             return _definition(domain, scope).pins
 
     def unpinned(self, uuid: str) -> Placement:
-        host = self.host()
         with self._running(uuid) as domain:
+            host = self._topology(domain.connect())
             definition = _definition(domain, Scope.LIVE)
         cpus = definition.cpuset & host.online or host.online
         placement = Placement({EMULATOR: cpus})
@@ -180,9 +172,37 @@ class LibvirtDriver(driver.Driver):
             observed=observed,
         )
 
+    def _topology(self, connection: libvirt.virConnect) -> Host:
+        """Return the host but for its devices, of which there may be hundreds."""
+        document = connection.getCapabilities()
+        present, online = _cpus(connection)
+        offline = present & ~online
+        try:
+            host = capabilities.parse(document, offline)
+        except capabilities.CapabilitiesError as error:
+            raise HypervisorError(f"libvirt's {error}") from error
+        self._node_ids = host.node_ids
+        free: dict[int, dict[int, int]] = {}
+        for node in host.nodes:
+            sizes = [pages.size_kib for pages in node.pages]
+            free |= connection.getFreePages(sizes, node.id, 1) if sizes else {}
+        return capabilities.parse(document, offline, free)
+
+    def _look_at_devices(self, connection: libvirt.virConnect) -> None:
+        """Note the PCI devices; while they cannot be listed, the last ones known count."""
+        try:
+            self._devices, reason = dict(_pci_devices(connection)), ""
+        except libvirt.libvirtError as error:
+            if not _is_alive(connection):
+                raise
+            reason = error.get_error_message()
+        if reason and reason != self._deviceless:
+            LOG.warning("libvirt lists no PCI devices of this host: %s", reason)
+        self._deviceless = reason
+
     def _places(self, connection: libvirt.virConnect) -> tuple[int, int]:
         """Return the bitmasks of what can be observed: online pCPUs, NUMA nodes."""
-        nodes = self._node_ids or self.host().node_ids
+        nodes = self._node_ids or self._topology(connection).node_ids
         return _cpus(connection)[1], nodes
 
     def _observe(self, uuid: str, places: tuple[int, int]) -> Placement:
@@ -194,7 +214,7 @@ class LibvirtDriver(driver.Driver):
         return placement
 
     def _write_memory(self, domain: libvirt.virDomain, scope: Scope, mask: int) -> None:
-        host = self.host()
+        host = self._topology(domain.connect())
         if absent := mask & ~host.node_ids:
             raise HypervisorError(f"the host has no NUMA node {cpuset.to_text(absent)}")
         uuid = domain.UUIDString()
@@ -203,7 +223,8 @@ class LibvirtDriver(driver.Driver):
             if self._kernel.memory_nodes(uuid) & host.node_ids == mask:
                 return
             if mode in (None, "restrictive"):
-                self._require_room(uuid, mask, host)
+                held = self._kernel.memory_mib(uuid)
+                headroom.require(uuid, held, mask, host, self._reserved)
         parameters: dict[str, Any] = {"numa_nodeset": cpuset.to_text(mask)}
         if mode is None:
             # Without a mode libvirt records "strict", and moves that memory never again.
@@ -218,20 +239,6 @@ class LibvirtDriver(driver.Driver):
                 cpuset.to_text(mask),
                 time.monotonic() - start,
             )
-
-    def _require_room(self, uuid: str, mask: int, host: Host) -> None:
-        targets = [node for node in host.nodes if mask >> node.id & 1]
-        for size, held in self._kernel.memory_mib(uuid).items():
-            moving = sum(mib for node, mib in held.items() if not mask >> node & 1)
-            pools = [pages for node in targets for pages in node.pages if pages.size_kib == size]
-            free = sum(pages.free for pages in pools) * size // 1024
-            kept = HEADROOM_MIB * len(targets) if _is_base_page(size, host) else 0
-            if moving and moving + kept > free:
-                raise HypervisorError(
-                    f"{moving} MiB of instance {uuid} in pages of {size} KiB would move to NUMA"
-                    f" node {cpuset.to_text(mask)}, which has {free} MiB of them free and"
-                    f" must keep {kept} MiB"
-                )
 
 
 class DaemonGone(HypervisorError):
@@ -382,9 +389,15 @@ def _definition(domain: libvirt.virDomain, scope: Scope) -> domain_xml.Domain:
         raise HypervisorError(f"libvirt's {error}") from error
 
 
-def _is_base_page(size: int, host: Host) -> bool:
-    sizes = (pages.size_kib for node in host.nodes for pages in node.pages)
-    return size == min(sizes, default=size)
+def _pci_devices(connection: libvirt.virConnect) -> Iterator[tuple[str, int]]:
+    for device in connection.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV):
+        try:
+            yield device_xml.parse(device.XMLDesc())
+        except (libvirt.libvirtError, device_xml.DeviceXmlError) as error:
+            # unplugged meanwhile, or broken: no reason to lose the others
+            if not _is_alive(connection):
+                raise
+            LOG.warning("PCI device %s is missing from this report: %s", device.name(), error)
 
 
 def _cpus(connection: libvirt.virConnect) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import queue
 import signal
 import subprocess
@@ -18,8 +19,9 @@ from testtools.testcase import gather_details
 
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
+from kongming.tests.base import Configuration
 from kongming.tests.functional.fixtures.domain import Domain
-from kongming.tests.functional.fixtures.fakehost import FakeHost
+from kongming.tests.functional.fixtures.fakehost import PCI, FakeHost
 from kongming.tests.functional.fixtures.libvirtd import Libvirtd
 from kongming.topology import cpuset
 from kongming.topology.host import Core, NumaNode
@@ -56,7 +58,7 @@ class DriverTestCase(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.useFixture(fixtures.FakeLogger())
+        self.log = self.useFixture(fixtures.FakeLogger())
         self.addOnException(lambda _: gather_details(self.daemon.getDetails(), self.getDetails()))
         self.driver = self.new_driver()
 
@@ -461,10 +463,90 @@ class TestLargeHost(DriverTestCase):
         self.assertIn("<memory mode='strict' nodeset='2'/>", document)
 
 
+def numa_nodes_of_devices():
+    """NUMA node of each PCI device of this machine by address, as the kernel tells it."""
+    return {
+        device.name: int((device / "numa_node").read_text()) for device in sorted(PCI.glob("*"))
+    }
+
+
+@testtools.skipUnless(numa_nodes_of_devices(), "this machine has no PCI bus")
+class TestDevices(DriverTestCase):
+    def test_all_devices_are_read(self):
+        self.assertEqual(numa_nodes_of_devices(), self.driver.host().devices)
+
+    def test_a_daemon_that_goes_away_is_no_host_without_devices(self):
+        self.driver.host()
+        self.daemon.stop_daemon()
+        self.addCleanup(self.daemon.start_daemon)
+        self.assertRaises(HypervisorError, self.driver.host)
+
+
+@testtools.skipUnless(numa_nodes_of_devices(), "this machine has no PCI bus")
+class TestDevicesOnNodes(DriverTestCase):
+    @classmethod
+    def new_daemon(cls):
+        # its last node, for the first device
+        cls.expected = numa_nodes_of_devices()
+        cls.expected[min(cls.expected)] = 1
+        return FakeHost(nodes=2, cores=1, threads=1, devices={min(cls.expected): 1})
+
+    def test_node_of_a_device(self):
+        self.assertEqual(self.expected, self.driver.host().devices)
+
+
+class NoNodeDevices(Libvirtd):
+    """A daemon for which the driver of node devices is not installed."""
+
+    def prepare(self):
+        super().prepare()
+        drivers = self.directory / "drivers"
+        drivers.mkdir()
+        for place in ("lib*", "lib/*"):  # of the distribution, of its architecture
+            for library in pathlib.Path("/usr").glob(f"{place}/libvirt/connection-driver/*.so"):
+                if "nodedev" not in library.name and not (drivers / library.name).exists():
+                    (drivers / library.name).symlink_to(library)
+
+    def daemon(self):
+        return ["env", f"LIBVIRT_DRIVER_DIR={self.directory}/drivers", *super().daemon()]
+
+
+class TestNoDevices(DriverTestCase):
+    @classmethod
+    def new_daemon(cls):
+        return NoNodeDevices()
+
+    def test_a_host_without_devices_and_one_line_of_log(self):
+        for _ in range(3):
+            self.assertEqual({}, self.driver.host().devices)
+        lines = [line for line in self.log.output.splitlines() if "PCI" in line]
+        self.assertEqual(
+            [
+                "libvirt lists no PCI devices of this host: this function is not supported by the"
+                " connection driver: virConnectListAllNodeDevices"
+            ],
+            lines,
+        )
+        domain = self.useFixture(Domain(self.daemon))
+        self.driver.write(domain.uuid, Scope.LIVE, vcpu(0), 1)
+
+
 class TestCrampedHost(DriverTestCase):
     @classmethod
     def new_daemon(cls):
         return FakeHost(nodes=2, cores=1, threads=1, memory_mib=260)
+
+    def test_memory_that_the_operator_reserves(self):
+        domain = self.useFixture(Domain(self.daemon))
+        document = domain.lookup().XMLDesc()
+        configuration = self.useFixture(Configuration())
+        configuration.set("uri", self.daemon.uri, "libvirt")
+        configuration.set("reserved_memory_mib", {"1": "259"}, "agent")
+        self.driver = LibvirtDriver.from_conf(configuration.conf)
+        self.addCleanup(self.driver.close)
+        message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b10)
+        self.assertIn("has 260 MiB of them free and must keep 259 MiB", message)
+        self.assertEqual(document, domain.lookup().XMLDesc())
 
     def test_memory_that_would_fill_a_node(self):
         domain = self.useFixture(Domain(self.daemon))
