@@ -75,7 +75,8 @@ def drivers(
     if libvirt_uri is not None:
         from kongming.hypervisor.libvirt import LibvirtDriver
 
-        return {conf.host: LibvirtDriver(libvirt_uri, conf.host)}
+        conf.set_override("uri", libvirt_uri, "libvirt")
+        return {conf.host: LibvirtDriver.from_conf(conf)}
     world = simulated.Fleet(fleet.load(fleet_file))
     return {name: simulated.SimulatedDriver(world, name) for name in world.host_names}
 

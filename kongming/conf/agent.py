@@ -38,7 +38,8 @@ Set it to keep pCPUs for the host itself, or for Nova's ``[compute] cpu_shared_s
         default={},
         help="""
 MiB of each NUMA node that are not for instances, such as ``0:4096,1:1024``. Set it to what
-the host itself needs on a node, so that no placement drives it out of memory.
+the host itself needs on a node, so that no placement drives it out of memory. Memory is not
+moved to a node either that would have less than this free.
 """,
     ),
     cfg.StrOpt(

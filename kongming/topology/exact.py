@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from kongming.topology import cores, cpuset
 from kongming.topology.answer import Reason, Size
 from kongming.topology.host import Host
-from kongming.topology.inventory import Inventory
+from kongming.topology.inventory import Inventory, offered_memory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 from kongming.topology.wish import EVERY, Wish
 
@@ -45,6 +45,27 @@ def problems(wish: Wish, size: Size, inventory: Inventory) -> Iterator[Reason]:
                     )
     if wish.thread_policy == "isolate":
         yield from _shared_cores(asked, inventory.host)
+
+
+def memory_shortage(wish: Wish, size: Size, inventory: Inventory) -> Iterator[Reason]:
+    """Yield why exact NUMA nodes cannot hold the memory of an instance that keeps its pages.
+
+    These may be of any size that the nodes have, so what is short of each size is refused.
+    """
+    mask = wish.memory_nodes or 0
+    free: dict[int, int] = {}
+    for node in inventory.host.nodes:
+        if mask >> node.id & 1:
+            # as everywhere: only pinned instances cannot be overcommitted
+            dedicated = wish.cpu_policy == "dedicated"
+            here = inventory.free_memory.get(node.id, {}) if dedicated else offered_memory(node)
+            for page_size, mib in here.items():
+                free[page_size] = free.get(page_size, 0) + mib
+    need, have = size.memory_mib, max(free.values(), default=0)
+    if need > have:
+        name = f"NUMA node {cpuset.to_text(mask)}"
+        text = f"{name} has {have} of the {need} MiB needed: {need - have} short"
+        yield Reason("memory.nodes", "memory_short", text)
 
 
 def whole_cores(host: Host, cpus: int) -> int:

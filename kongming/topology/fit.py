@@ -71,6 +71,10 @@ class Question:
             for node in self._guest_nodes
         ]
         self._names_places = bool(self._exact or wish.vcpus)
+        # else the room for it is looked at with the choice
+        self._only_binds_memory = MEMORY in self._exact and not any(
+            node.memory_mib for node in self._guest_nodes
+        )
         self._excludes_nodes = bool(self._exact or wish.near or isinstance(wish.numa_nodes, tuple))
 
     def place(self, inventory: Inventory) -> Fit:
@@ -80,6 +84,10 @@ class Question:
         """
         wish = self.wish
         if self._names_places and (reasons := list(exact.problems(wish, self._size, inventory))):
+            raise DoesNotFit(reasons)
+        if self._only_binds_memory and (
+            reasons := list(exact.memory_shortage(wish, self._size, inventory))
+        ):
             raise DoesNotFit(reasons)
         placement = Placement(self._exact)
         demands = self._demands

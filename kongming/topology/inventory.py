@@ -40,16 +40,9 @@ class Inventory:
 
     @classmethod
     def of_empty(cls, host: Host) -> "Inventory":
-        """Return what a host offers of which nothing is used.
-
-        What is reserved of a node's memory is left out of its pages of the smallest size.
-        """
+        """Return what a host offers of which nothing is used."""
         managed = host.online & ~host.unmanaged
-        memory = {}
-        for node in host.nodes:
-            free = memory[node.id] = total_memory(node)
-            smallest = min(free)
-            free[smallest] = max(0, free[smallest] - node.reserved_mib)
+        memory = {node.id: offered_memory(node) for node in host.nodes}
         return cls(host, managed, managed, memory, host.devices)
 
 
@@ -58,3 +51,14 @@ def total_memory(node: NumaNode) -> dict[int, int]:
     if not node.pages:
         return {_SMALLEST_PAGE_KIB: node.memory_mib}
     return {pages.size_kib: pages.total * pages.size_kib // 1024 for pages in node.pages}
+
+
+def offered_memory(node: NumaNode) -> dict[int, int]:
+    """Return how many MiB of each page size (in KiB) are for instances.
+
+    What the operator reserves is left out of the pages of the smallest size.
+    """
+    offered = total_memory(node)
+    smallest = min(offered)
+    offered[smallest] = max(0, offered[smallest] - node.reserved_mib)
+    return offered

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kongming.topology import cpuset, packing
 from kongming.topology.demand import Demand
 from kongming.topology.host import NumaNode
-from kongming.topology.inventory import Inventory, total_memory
+from kongming.topology.inventory import Inventory, offered_memory
 
 
 class Seat(NamedTuple):
@@ -113,7 +113,7 @@ class Room:
                 return 0
             smallest = min(free)
             # as Nova has it: only pinned instances cannot be overcommitted
-            have = free if not demand.shared else total_memory(node)
+            have = free if not demand.shared else offered_memory(node)
             return smallest if demand.memory_mib <= have.get(smallest, 0) else 0
         for size in self._sizes(demand, node):
             if demand.memory_mib <= free[size] and not demand.memory_mib * 1024 % size:
@@ -133,7 +133,7 @@ class Room:
         free = self._memory.get(node.id) or {}
         need = demand.memory_mib
         if demand.page_size is None:
-            have = dict(free) if not demand.shared else total_memory(node)
+            have = dict(free) if not demand.shared else offered_memory(node)
             amount = have.get(min(free), 0) if free else 0
             yield "memory", "memory_short", _short(name, need, amount, "MiB")
             return

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host has left: what is managed, claimed by pins, and given away by others."""
 
+import uuid as uuidlib
 from typing import Any, ClassVar
 
 from kongming.tests.embedded import base
@@ -43,6 +44,30 @@ class AccountingTest(base.EmbeddedTestCase):
         )
         self.assertEqual([0, 1024], [node["reserved_mib"] for node in host["numa_nodes"]])
         self.assertEqual([], host["conflicts"])
+
+    def test_reserved_memory_is_not_to_be_had_by_exact_nodes_either(self) -> None:
+        # of 8 GiB on node 1 the host keeps 1 GiB, and Nova's instance has 256 MiB
+        dedicated = {"cpu_policy": "dedicated", "memory": {"nodes": "1"}}
+        for most, wish in (
+            (7168, {"memory": {"nodes": "1"}}),
+            (6912, dedicated | {"vcpus": {"0": "4"}}),
+            (6912, dedicated),  # here the pCPU is chosen
+        ):
+            just_fits, too_large = self.create(most), self.create(most + 1)
+            self.pin(just_fits, **wish)
+            self.request("DELETE", f"/v1/pins/{just_fits}")
+            answer = self.pin(too_large, expect=409, **wish)
+            codes = {error["code"] for error in answer["errors"]}
+            self.assertIn("resource_pin.memory_short", codes)
+            words = f"NUMA node 1 has {most} of the {most + 1} MiB needed: 1 short"
+            self.assertIn(words, answer["message"])
+
+    def create(self, memory_mib: int) -> str:
+        """Return an instance of that size, which is off, once it is known."""
+        fields = {"vcpus": 1, "memory_mib": memory_mib, "state": "shutoff", "project_id": "telco"}
+        uuid = self.kongming.fleet.create("one", fields | {"name": f"new-{uuidlib.uuid4()}"})
+        self.eventually(lambda: self.get(f"/v1/instances/{uuid}").ok)
+        return uuid
 
     def test_unmanaged_pcpu(self) -> None:
         answer = self.pin(expect=400, vcpus={"0": "0-1"})

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wish, instance and host brought together."""
 
+import dataclasses
 from typing import Any
 
 from kongming.tests import base
 from kongming.topology import cpuset
 from kongming.topology.fit import DoesNotFit, Size, place
-from kongming.topology.host import Host, NumaNode
+from kongming.topology.host import Host, NumaNode, Pages
 from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 from kongming.topology.wish import Wish
@@ -111,6 +112,53 @@ class PlaceTest(base.TestCase):
 
     def test_node_without_pcpus_takes_memory(self) -> None:
         self.assertEqual({MEMORY: 0b100}, asked(memory={"nodes": "2"}))
+
+    def test_exact_nodes_without_room(self) -> None:
+        def short(inventory: Inventory, nodes: str, mib: int, **wish: Any) -> str | None:
+            asked = Wish.from_dict({"memory": {"nodes": nodes}} | wish)
+            try:
+                place(asked, Size(4, mib), inventory)
+            except DoesNotFit as error:
+                [reason] = error.reasons
+                self.assertEqual(("memory.nodes", "memory_short"), reason[:2])
+                return reason.detail
+            return None
+
+        dedicated: dict[str, Any] = {"cpu_policy": "dedicated", "vcpus": {"*": "0-3"}}
+        reserved = dataclasses.replace(HOST.nodes[1], reserved_mib=1000)
+        kept = Inventory.of_empty(dataclasses.replace(HOST, nodes=(HOST.nodes[0], reserved)))
+        for wish in ({}, dedicated, {"emulator": "share"}):
+            self.assertIsNone(short(kept, "1", 24, **wish))
+            self.assertEqual(
+                "NUMA node 1 has 24 of the 25 MiB needed: 1 short", short(kept, "1", 25, **wish)
+            )
+            self.assertIsNone(short(kept, "0-1", 1024 + 24, **wish))
+            self.assertEqual(
+                "NUMA node 0-1 has 1048 of the 1049 MiB needed: 1 short",
+                short(kept, "0-1", 1049, **wish),
+            )
+        # what others claim counts for those that cannot be overcommitted
+        claimed = dataclasses.replace(kept, free_memory={0: {4: 10}, 1: {4: 5}})
+        self.assertIsNone(short(claimed, "1", 24))
+        self.assertIsNone(short(claimed, "0-1", 15, **dedicated))
+        self.assertIn("has 15 of the 16 MiB", short(claimed, "0-1", 16, **dedicated) or "")
+
+    def test_exact_nodes_may_have_room_in_pages_of_any_size(self) -> None:
+        pages = (Pages(4, 256 * 600, 0), Pages(2048, 400, 0))
+        node = NumaNode(id=0, cpus=0b1111, memory_mib=1400, pages=pages, reserved_mib=500)
+        inventory = Inventory.of_empty(Host((node,)))
+        wish = Wish.from_dict({"memory": {"nodes": "0"}})
+        self.assertEqual({MEMORY: 1}, place(wish, Size(1, 800), inventory).placement)
+        error = self.assertRaises(DoesNotFit, place, wish, Size(1, 801), inventory)
+        self.assertIn("has 800 of the 801 MiB", str(error))
+
+    def test_a_shared_choice_does_not_count_on_what_is_reserved(self) -> None:
+        nodes = tuple(dataclasses.replace(node, reserved_mib=1000) for node in HOST.nodes)
+        inventory = Inventory.of_empty(dataclasses.replace(HOST, nodes=nodes))
+        wish = Wish.from_dict({"numa_nodes": 1})
+        self.assertEqual((0,), place(wish, Size(1, 24), inventory).nodes)
+        error = self.assertRaises(DoesNotFit, place, wish, Size(1, 25), inventory)
+        self.assertIn("NUMA node 0 has 24 of the 25 MiB needed: 1 short", str(error))
 
     def test_offline_pcpu_beside_online_ones_is_refused(self) -> None:
         # the kernel would silently leave it out
