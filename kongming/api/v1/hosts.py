@@ -11,7 +11,7 @@ from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
 from kongming.api import links, query
-from kongming.api.microversion import serves
+from kongming.api.microversion import Version, serves
 from kongming.api.routes import Collection
 from kongming.db import claims, engine, hosts, instances, models
 from kongming.policies import hosts as rules
@@ -81,6 +81,7 @@ class Host(wtypes.Base):
     generation = int
     cpus = Cpus
     numa_nodes = wtypes.ArrayType(NumaNode)
+    pci_devices = wtypes.DictType(wtypes.text, int)
     instances = wtypes.ArrayType(wtypes.text)
     conflicts = wtypes.ArrayType(Conflict)
     links = wtypes.ArrayType(links.Link)
@@ -136,6 +137,7 @@ def _host(
         taken[holder] = taken.get(holder, 0) | 1 << pcpu
     claimed_cpus, given_cpus = cpuset.from_members(claimed), occupancy.together(given)
     managed = topology.online & ~topology.unmanaged
+    shape = topology.to_dict()
     return Host(
         name=host.name,
         status=host.status,
@@ -149,7 +151,8 @@ def _host(
             given=cpuset.to_text(given_cpus),
             free=cpuset.to_text(managed & ~claimed_cpus & ~given_cpus),
         ),
-        numa_nodes=[_node(node) for node in topology.to_dict()["nodes"]],
+        numa_nodes=[_node(node) for node in shape["nodes"]],
+        pci_devices=shape["devices"] if pecan.request.version >= Version(1, 3) else wtypes.Unset,
         instances=[instance.uuid for instance in residents],
         conflicts=[
             Conflict(cpus=cpuset.to_text(mask), instances=list(uuids))

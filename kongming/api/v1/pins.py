@@ -61,12 +61,15 @@ class WishBody(wtypes.Base):
     emulator = wtypes.text
     iothreads = wtypes.DictType(wtypes.text, wtypes.text)
     memory = Memory
+    pci_device = wtypes.text
 
     def wish(self, prefix: str = "") -> Wish:
         """Return the wish.
 
         :raises BadRequest: naming the field that is malformed, after ``prefix``
         """
+        if body.has(self, "pci_device") and pecan.request.version < Version(1, 3):
+            raise exception.BadRequest.field(f"{prefix}pci_device", "is there from version 1.3 on")
         data = wsme_json.tojson(type(self), self)
         try:
             return Wish.from_dict(data)

@@ -25,6 +25,7 @@ STORY = (
     ("hosts/list", None),
     ("hosts/show", None),
     ("candidates/ask", None),
+    ("candidates/pci-device", None),
     ("pins/create", "applied"),
     ("pins/show", None),
     ("pins/list", None),

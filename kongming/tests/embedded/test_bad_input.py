@@ -237,9 +237,26 @@ ROWS: dict[str, Row] = {
         numa_nodes=[{"vcpus": "0-1", "memory_mib": 512}, {"vcpus": "1", "memory_mib": 512}],
     ),
     "numa_nodes_uneven": post("numa_nodes", code="uneven_nodes", numa_nodes=3),
+    "wish_of_candidates_pci_device": Row(
+        "POST",
+        "/v1/candidates",
+        400,
+        "invalid_field",
+        ("wish.pci_device",),
+        {"wish": {"pci_device": "3b"}, "size": {"vcpus": 1, "memory_mib": 1}},
+    ),
     "page_size_unknown": post("memory.page_size_kib", memory={"page_size_kib": 3}),
     "near_no_uuid": post("near", near="vnf"),
     "avoid_no_list": post("avoid", avoid=OTHER),
+    "pci_device_malformed": post("pci_device", "such as 0000:3b:00.1", pci_device="3b:00.1"),
+    "pci_device_malformed_in_put": put("pci_device", pci_device=""),
+    "pci_device_number": post("pci_device", "a string", pci_device=3),
+    "pci_device_null": post("pci_device", "a string", pci_device=None),
+    "pci_device_other_digits": post("pci_device", pci_device="0000:3b:0٣.1"),
+    "pci_device_lone_surrogate": post("pci_device", pci_device="0000:3b:00.\ud800"),
+    "pci_device_unknown": post(
+        "pci_device", "0000:3b:00.1", pci_device="0000:3b:00.1", code="pci_device_unknown"
+    ),
     # types
     "instance_uuid_number": post("instance_uuid", "a string", instance_uuid=5),
     "instance_uuid_list": post("instance_uuid", "a string", instance_uuid=[OTHER]),
