@@ -495,22 +495,37 @@ class TestDevicesOnNodes(DriverTestCase):
 
 
 class NoNodeDevices(Libvirtd):
-    """A daemon for which the driver of node devices is not installed."""
+    """A daemon whose driver of node devices is not installed."""
 
     def prepare(self):
         super().prepare()
-        drivers = self.directory / "drivers"
-        drivers.mkdir()
+        (self.directory / "drivers").mkdir()
         for place in ("lib*", "lib/*"):  # of the distribution, of its architecture
             for library in pathlib.Path("/usr").glob(f"{place}/libvirt/connection-driver/*.so"):
-                if "nodedev" not in library.name and not (drivers / library.name).exists():
-                    (drivers / library.name).symlink_to(library)
+                link = self.directory / "drivers" / library.name
+                if not link.exists():
+                    link.symlink_to(library)
+        self.remove()
+
+    def remove(self):
+        """Uninstall the driver, which takes effect when the daemon starts."""
+        self._driver.rename(self._driver.with_suffix(".off"))
+
+    def install(self):
+        """Install the driver, which takes effect when the daemon starts."""
+        self._driver.with_suffix(".off").rename(self._driver)
+
+    @property
+    def _driver(self):
+        return self.directory / "drivers/libvirt_driver_nodedev.so"
 
     def daemon(self):
         return ["env", f"LIBVIRT_DRIVER_DIR={self.directory}/drivers", *super().daemon()]
 
 
 class TestNoDevices(DriverTestCase):
+    daemon: NoNodeDevices
+
     @classmethod
     def new_daemon(cls):
         return NoNodeDevices()
@@ -529,6 +544,19 @@ class TestNoDevices(DriverTestCase):
         domain = self.useFixture(Domain(self.daemon))
         self.driver.write(domain.uuid, Scope.LIVE, vcpu(0), 1)
 
+    @testtools.skipUnless(numa_nodes_of_devices(), "this machine has no PCI bus")
+    def test_devices_are_known_until_others_are(self):
+        self.assertEqual({}, self.driver.host().devices)
+        events = queue.Queue[str]()
+        for change in (self.daemon.install, self.daemon.remove):
+            self.driver.listen(events.put)
+            self.daemon.stop_daemon()
+            change()
+            self.daemon.start_daemon()
+            self.assertEqual("", events.get(timeout=EVENT_SECONDS))
+            self.assertEqual(numa_nodes_of_devices(), self.driver.host().devices)
+        self.assertIn("libvirt lists no PCI devices of this host", self.log.output)
+
 
 class TestCrampedHost(DriverTestCase):
     @classmethod
@@ -539,6 +567,7 @@ class TestCrampedHost(DriverTestCase):
         domain = self.useFixture(Domain(self.daemon))
         document = domain.lookup().XMLDesc()
         configuration = self.useFixture(Configuration())
+        self.useFixture(fixtures.FakeLogger())  # the one before was replaced
         configuration.set("uri", self.daemon.uri, "libvirt")
         configuration.set("reserved_memory_mib", {"1": "259"}, "agent")
         self.driver = LibvirtDriver.from_conf(configuration.conf)
