@@ -29,7 +29,9 @@ class Score(NamedTuple):
     distance: int = 0
 
 
-class Fit(NamedTuple):
+# Not frozen, as `Reason` is not: for a fleet, most of the time would go into making them.
+@dataclasses.dataclass(slots=True)
+class Fit:
     """The placement that a wish gets, and what it has to claim.
 
     - ``exclusive``: bitmask of the pCPUs that nobody else may use: those of dedicated vCPUs,
@@ -46,7 +48,8 @@ class Fit(NamedTuple):
     score: Score
 
 
-class Reason(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class Reason:
     """Why a wish does not fit: the field of the wish, a stable code, a sentence."""
 
     field: str
@@ -58,5 +61,7 @@ class DoesNotFit(ValueError):
     """The wish cannot be had on this host; ``reasons`` is never empty."""
 
     def __init__(self, reasons: list[Reason]) -> None:
-        super().__init__("; ".join(f"{reason.field}: {reason.detail}" for reason in reasons))
         self.reasons = reasons
+
+    def __str__(self) -> str:
+        return "; ".join(f"{reason.field}: {reason.detail}" for reason in self.reasons)

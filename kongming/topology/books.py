@@ -7,7 +7,7 @@ from typing import Any
 
 from kongming.topology import cpuset
 from kongming.topology.host import Host
-from kongming.topology.inventory import Inventory, Occupancy, total_memory
+from kongming.topology.inventory import Inventory, Occupancy
 
 #: MiB by NUMA node and page size in KiB.
 Memory = Mapping[int, Mapping[int, int]]
@@ -102,7 +102,7 @@ class Books:
                 for node, sizes in memory.items():
                     for size, mib in sizes.items():
                         yield node, size, mib
-        smallest = {node.id: min(total_memory(node)) for node in self.topology.nodes}
+        smallest = {node.id: min(node.memory_of) for node in self.topology.nodes}
         for other, gift in self.gifts.items():
             if other != uuid and other not in self.memory:
                 nodes = [node for node in cpuset.members(gift.nodes) if node in smallest]

@@ -19,19 +19,19 @@ class CoreGroup(NamedTuple):
     def with_free(self, free: int) -> list[int]:
         """Return, for each number of siblings that are in ``free``, the cores with just that.
 
-        Cores are named by their lowest pCPU; the list goes from 0 to all siblings.
+        Cores are named by their lowest pCPU; the list goes from 1 to all siblings.
         """
         firsts, offsets = self
         if len(offsets) == 2:
             low, high = free & firsts, free >> offsets[1] & firsts
-            return [firsts & ~(low | high), low ^ high, low & high]
+            return [low ^ high, low & high]
         exactly = [firsts] + [0] * len(offsets)
         for offset in offsets:
             lane = free >> offset & firsts
             for number in range(len(offsets), 0, -1):
                 exactly[number] = exactly[number] & ~lane | exactly[number - 1] & lane
             exactly[0] &= ~lane
-        return exactly
+        return exactly[1:]
 
     def siblings(self, firsts: int) -> int:
         """Return the bitmask of all pCPUs of the cores named."""
@@ -72,11 +72,11 @@ def whole(groups: Iterable[CoreGroup], cpus: int) -> int:
     return mask
 
 
-def lowest(mask: int, count: int) -> list[int]:
-    """Return the ``count`` lowest members of a bitmask as bits: 1, 2, 4, …"""
+def lowest(mask: int, count: int) -> tuple[list[int], int]:
+    """Return the ``count`` lowest members of a bitmask as bits (1, 2, 4, …), and the others."""
     bits = []
     for _ in range(count):
-        bit = mask & -mask
-        bits.append(bit)
-        mask ^= bit
-    return bits
+        others = mask & mask - 1
+        bits.append(mask ^ others)
+        mask = others
+    return bits, mask

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from kongming.topology import cores, cpuset
 from kongming.topology.answer import Reason, Size
 from kongming.topology.host import Host
-from kongming.topology.inventory import Inventory, offered_memory
+from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 from kongming.topology.wish import EVERY, Wish
 
@@ -58,7 +58,7 @@ def memory_shortage(wish: Wish, size: Size, inventory: Inventory) -> Iterator[Re
         if mask >> node.id & 1:
             # as everywhere: only pinned instances cannot be overcommitted
             dedicated = wish.cpu_policy == "dedicated"
-            here = inventory.free_memory.get(node.id, {}) if dedicated else offered_memory(node)
+            here = inventory.free_memory.get(node.id, {}) if dedicated else node.offered_memory
             for page_size, mib in here.items():
                 free[page_size] = free.get(page_size, 0) + mib
     need, have = size.memory_mib, max(free.values(), default=0)

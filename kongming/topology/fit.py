@@ -65,9 +65,12 @@ class Question:
         self._exact = exact.place(wish, size)
         self._guest_nodes = demand.guest_nodes(wish, size)
         self._demands = demand.demands(wish, self._guest_nodes)
-        # the vCPUs of each guest node that have no exact place
+        # the vCPUs of each guest node that have no exact place; of a dictionary's keys another
+        # one is made faster than of a list
         self._free = [
-            [part for part in map(_vcpu, cpuset.members(node.vcpus)) if part not in self._exact]
+            dict.fromkeys(
+                part for part in map(_vcpu, cpuset.members(node.vcpus)) if part not in self._exact
+            )
             for node in self._guest_nodes
         ]
         self._names_places = bool(self._exact or wish.vcpus)
@@ -159,7 +162,14 @@ def _allowed(wish: Wish, placement: Placement, inventory: Inventory) -> int:
 def _room(wish: Wish, placement: Placement, inventory: Inventory) -> Room:
     """Return what free choice may use: not what is exact, not the cores of avoided instances."""
     host = inventory.host
-    taken = placement.cpus if placement else 0
+    if not placement and not wish.avoid:
+        return Room(
+            inventory.free_dedicated,
+            inventory.free_shared,
+            inventory.free_memory,
+            wish.thread_policy,
+        )
+    taken = placement.cpus
     if taken and wish.thread_policy == "isolate":
         taken |= exact.whole_cores(host, placement.vcpu_cpus)
     avoided = 0
@@ -167,9 +177,9 @@ def _room(wish: Wish, placement: Placement, inventory: Inventory) -> Room:
         if other := inventory.occupancy.get(uuid):
             avoided |= exact.whole_cores(host, other.cpus)
     return Room(
-        inventory,
         inventory.free_dedicated & ~(taken | avoided),
         inventory.free_shared & ~avoided,
+        inventory.free_memory,
         wish.thread_policy,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from kongming.topology import cpuset
 from kongming.topology.cores import CoreGroup, group
 
+_SMALLEST_PAGE_KIB = 4
 #: Distances where a node tells none, as Linux assumes them.
 _LOCAL, _REMOTE = 10, 20
 
@@ -48,9 +49,32 @@ class NumaNode:
     reserved_mib: int = 0
 
     @functools.cached_property
+    def name(self) -> str:
+        """What the node is called in a sentence."""
+        return f"NUMA node {self.id}"
+
+    @functools.cached_property
     def core_groups(self) -> tuple[CoreGroup, ...]:
         """The cores, grouped by how their siblings are numbered."""
         return group(self.cpus, (core.cpus for core in self.cores))
+
+    @functools.cached_property
+    def memory_of(self) -> Mapping[int, int]:
+        """How many MiB the node has of each page size (in KiB), used or not."""
+        if not self.pages:
+            return {_SMALLEST_PAGE_KIB: self.memory_mib}
+        return {pages.size_kib: pages.total * pages.size_kib // 1024 for pages in self.pages}
+
+    @functools.cached_property
+    def offered_memory(self) -> Mapping[int, int]:
+        """How many MiB of each page size (in KiB) are for instances, used or not.
+
+        What the operator reserves is left out of the pages of the smallest size.
+        """
+        offered = dict(self.memory_of)
+        smallest = min(offered)
+        offered[smallest] = max(0, offered[smallest] - self.reserved_mib)
+        return offered
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from kongming.topology.host import Host, NumaNode
-
-_SMALLEST_PAGE_KIB = 4
+from kongming.topology.host import Host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,23 +40,5 @@ class Inventory:
     def of_empty(cls, host: Host) -> "Inventory":
         """Return what a host offers of which nothing is used."""
         managed = host.online & ~host.unmanaged
-        memory = {node.id: offered_memory(node) for node in host.nodes}
+        memory = {node.id: dict(node.offered_memory) for node in host.nodes}
         return cls(host, managed, managed, memory, host.devices)
-
-
-def total_memory(node: NumaNode) -> dict[int, int]:
-    """Return how many MiB a NUMA node has of each page size (in KiB)."""
-    if not node.pages:
-        return {_SMALLEST_PAGE_KIB: node.memory_mib}
-    return {pages.size_kib: pages.total * pages.size_kib // 1024 for pages in node.pages}
-
-
-def offered_memory(node: NumaNode) -> dict[int, int]:
-    """Return how many MiB of each page size (in KiB) are for instances.
-
-    What the operator reserves is left out of the pages of the smallest size.
-    """
-    offered = total_memory(node)
-    smallest = min(offered)
-    offered[smallest] = max(0, offered[smallest] - node.reserved_mib)
-    return offered

@@ -15,13 +15,16 @@ The pCPU of an isolated emulator is one more free pCPU of the same node; under `
 on a core of a vCPU.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from kongming.topology.cores import CoreGroup, lowest
 
 
-class Bucket(NamedTuple):
+# None of these is frozen or a tuple: they are made for every node of every host that is asked
+# about, and a plain object with slots is what Python makes fastest.
+@dataclasses.dataclass(slots=True)
+class Bucket:
     """The cores of one group that have the same number of free siblings."""
 
     free: int
@@ -31,7 +34,8 @@ class Bucket(NamedTuple):
     group: CoreGroup
 
 
-class Take(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class Take:
     """Take ``threads`` free siblings from each of ``cores`` cores of a bucket."""
 
     bucket: Bucket
@@ -39,7 +43,8 @@ class Take(NamedTuple):
     threads: int
 
 
-class Packing(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class Packing:
     """What to take for the vCPUs, and for the emulator if that is not the last of these.
 
     ``fragments`` is by how much the number of partly used cores grows; it can be negative.
@@ -50,7 +55,8 @@ class Packing(NamedTuple):
     emulator: Take | None = None
 
 
-class Selection(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class Selection:
     """The pCPUs of a packing: one bit for each vCPU, the emulator's, and all that it claims."""
 
     vcpus: list[int]
@@ -66,16 +72,14 @@ def pack(
     entire: list[Bucket] = []
     for group in groups:
         size = len(group.offsets)
-        exactly = group.with_free(free)
-        for number in range(1, size):
-            if firsts := exactly[number]:
-                partly.append(Bucket(number, size, firsts.bit_count(), firsts, group))
-        if firsts := exactly[size]:
-            entire.append(Bucket(size, size, firsts.bit_count(), firsts, group))
+        for number, firsts in enumerate(group.with_free(free), 1):
+            if firsts:
+                bucket = Bucket(number, size, firsts.bit_count(), firsts, group)
+                (partly if number < size else entire).append(bucket)
     if len(partly) > 1:
-        partly.sort()
+        partly.sort(key=_order)
     if len(entire) > 1:
-        entire.sort()
+        entire.sort(key=_order)
     if policy == "isolate":
         return _isolate(partly, entire, vcpus, emulator)
     if policy == "require":
@@ -83,30 +87,40 @@ def pack(
     return _fill(partly, entire, vcpus + emulator)
 
 
+def _order(bucket: Bucket) -> tuple[int, int, int, int]:
+    return bucket.free, bucket.size, bucket.cores, bucket.firsts
+
+
 def select(packing: Packing, free: int, emulator: bool, policy: str) -> Selection:
     """Return the pCPUs of a packing, neighbours in the list being siblings where they can."""
     chosen: list[int] = []
     exclusive = 0
-    for bucket, cores, threads in packing.takes:
-        firsts, offsets = lowest(bucket.firsts, cores), bucket.group.offsets
+    for take in packing.takes:
+        bucket, threads = take.bucket, take.threads
+        group = bucket.group
+        firsts, others = lowest(bucket.firsts, take.cores)
         if policy == "isolate":
             chosen += firsts
-            exclusive |= bucket.group.siblings(sum(firsts))
-        elif threads == len(offsets):
-            chosen += [first << offset for first in firsts for offset in offsets]
+            exclusive |= group.siblings(bucket.firsts ^ others)
+        elif threads == bucket.size:
+            chosen += [first << offset for first in firsts for offset in group.offsets]
+            exclusive |= group.siblings(bucket.firsts ^ others)
         else:
             for first in firsts:
-                siblings = [first << offset for offset in offsets]
-                chosen += [cpu for cpu in siblings if cpu & free][:threads]
+                siblings = [first << offset for offset in group.offsets]
+                some = [cpu for cpu in siblings if cpu & free][:threads]
+                chosen += some
+                exclusive |= sum(some)
     own = 0
     if packing.emulator:
         bucket = packing.emulator.bucket
         # an isolated vCPU may have taken the lowest cores of the same bucket
         first = 1 << bucket.firsts.bit_length() - 1
-        own = lowest(bucket.group.siblings(first) & free, 1)[0]
+        siblings_free = bucket.group.siblings(first) & free
+        own = siblings_free & -siblings_free
     elif emulator:
         own = chosen.pop()
-    return Selection(chosen, own, (exclusive or sum(chosen)) | own)
+    return Selection(chosen, own, exclusive | own)
 
 
 def _fill(partly: Sequence[Bucket], entire: Sequence[Bucket], threads: int) -> Packing | None:
@@ -161,10 +175,9 @@ def _fill_alike(bucket: Bucket, threads: int, fragments: int, takes: list[Take])
 
 def _next(bucket: Bucket, skip: int, threads: int) -> Take:
     """Take some threads of the first core of a bucket after those already taken."""
-    firsts = bucket.firsts
-    for first in lowest(firsts, skip):
-        firsts ^= first
-    return Take(bucket._replace(firsts=firsts), 1, threads)
+    _, firsts = lowest(bucket.firsts, skip)
+    rest = Bucket(bucket.free, bucket.size, bucket.cores - skip, firsts, bucket.group)
+    return Take(rest, 1, threads)
 
 
 def _whole_cores(entire: Sequence[Bucket], threads: int) -> list[int]:
@@ -256,6 +269,6 @@ def with_siblings(groups: Iterable[CoreGroup], free: int) -> int:
     return sum(
         number * firsts.bit_count()
         for group in groups
-        for number, firsts in enumerate(group.with_free(free))
+        for number, firsts in enumerate(group.with_free(free), 1)
         if number > 1
     )

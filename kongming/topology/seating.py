@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which NUMA node of the host each guest node gets, and why there is none for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from kongming.topology import assignment, cpuset
 from kongming.topology.answer import DoesNotFit, Reason
@@ -23,19 +23,19 @@ def find(
     :param device: id of a NUMA node that must be among those used
     :raises DoesNotFit: a guest node fits nowhere, or they do not all fit at once
     """
+    nodes = host.nodes
+    if len(demands) == 1:
+        return [_single(demands[0], nodes, room, device)], 0
     if not demands:
         return [], 0
-    nodes = host.nodes
     if len(demands) > len(nodes):
         text = f"{len(demands)} guest nodes need as many NUMA nodes, the host has {len(nodes)}"
         raise DoesNotFit([Reason("numa_nodes", "nodes_short", text)])
-    if len(demands) == 1:
-        return [_single(demands, nodes, room, device)], 0
     # equal guest nodes fit alike
     rows: dict[Demand, list[Seat | None]] = {}
     for demand in demands:
         if demand not in rows:
-            rows[demand] = [room.seat(demand, node) for node in nodes]
+            rows[demand] = room.seats(demand, nodes)
     table = [rows[demand] for demand in demands]
     at_device = next((at for at, node in enumerate(nodes) if node.id == device), None)
     if not any(assignment.crowded(assignment.options(table))):
@@ -47,26 +47,26 @@ def find(
                 assert seat is not None
                 found.append((nodes[column], seat))
             return found, distance
-    raise DoesNotFit(list(_reasons(demands, table, nodes, room, device)))
+    raise DoesNotFit(_reasons(demands, table, nodes, room, device))
 
 
 def _single(
-    demands: Sequence[Demand], nodes: Sequence[NumaNode], room: Room, device: int | None
+    demand: Demand, nodes: Sequence[NumaNode], room: Room, device: int | None
 ) -> tuple[NumaNode, Seat]:
     """Seat the only guest node: this is `find` for the usual case, fast."""
-    demand = demands[0]
+    row = room.seats(demand, nodes)
+    if not any(row):
+        raise DoesNotFit(room.shortages(demand, nodes, ""))
     best: tuple[NumaNode, Seat] | None = None
     least = 0
-    row = []
-    for node in nodes:
-        seat = room.seat(demand, node)
-        row.append(seat)
+    for node, seat in zip(nodes, row, strict=True):
         if seat is not None and (device is None or node.id == device):
             fragments = seat.packing.fragments
             if best is None or fragments < least:
                 best, least = (node, seat), fragments
     if best is None:
-        raise DoesNotFit(list(_reasons(demands, [row], nodes, room, device)))
+        near = [node for node in nodes if node.id == device]
+        raise DoesNotFit([_device_node_full(device), *room.shortages(demand, near, "")])
     return best
 
 
@@ -86,13 +86,19 @@ def _several(
     return columns, assignment.pairs(columns, distances)
 
 
+def _device_node_full(device: int | None) -> Reason:
+    text = f"no guest node can be on NUMA node {device}, where the device is"
+    return Reason("pci_device", "device_node_full", text)
+
+
 def _reasons(
     demands: Sequence[Demand],
     table: Table,
     nodes: Sequence[NumaNode],
     room: Room,
     device: int | None,
-) -> Iterator[Reason]:
+) -> list[Reason]:
+    reasons = []
     options = assignment.options(table)
     # every guest node that fits nowhere is told of, before those that only stand in each
     # other's way
@@ -105,25 +111,18 @@ def _reasons(
                 f" with room for them are {_names(nodes, columns)}:"
                 f" {rows.bit_count() - columns.bit_count()} short"
             )
-            yield Reason("numa_nodes", "nodes_short", text)
+            reasons.append(Reason("numa_nodes", "nodes_short", text))
         else:
-            text = f"no guest node can be on NUMA node {device}, where the device is"
-            yield Reason("pci_device", "device_node_full", text)
+            reasons.append(_device_node_full(device))
             rows = (1 << len(demands)) - 1
             nodes = [node for node in nodes if node.id == device]
     told: set[Demand] = set()
     for row in cpuset.members(rows):
         demand = demands[row]
-        if demand in told:
-            continue
-        told.add(demand)
-        if not any(demand.nodes >> node.id & 1 for node in nodes):
-            text = "the wish leaves none of the NUMA nodes in question to choose"
-            yield Reason("numa_nodes", "nodes_excluded", text)
-        for node in nodes:
-            for field, code, text in room.shortages(demand, node):
-                shared = len(demands) == 1 or field == "thread_policy"
-                yield Reason(field if shared else f"numa_nodes.{row}.{field}", code, text)
+        if demand not in told:
+            told.add(demand)
+            reasons += room.shortages(demand, nodes, f"numa_nodes.{row}.")
+    return reasons
 
 
 def _names(nodes: Sequence[NumaNode], columns: int) -> str:

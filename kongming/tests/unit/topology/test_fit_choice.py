@@ -40,7 +40,7 @@ class ChoiceTest(base.TestCase):
         found = asked(EMPTY, 4)
         self.check(found, vcpus={"0": "0", "1": "8", "2": "1", "3": "9"}, memory={"nodes": "0"})
         self.assertEqual("0-1,8-9", cpuset.to_text(found.exclusive))
-        self.assertEqual(({0: {4: 1024}}, (0,), (0, 0)), found[2:])
+        self.assertEqual(({0: {4: 1024}}, (0,), (0, 0)), (found.memory, found.nodes, found.score))
 
     def test_half_cores_are_used_up_first(self) -> None:
         found = asked(without("0,5"), 1)
@@ -82,7 +82,9 @@ class ChoiceTest(base.TestCase):
     def test_all_exact_leaves_memory_alone(self) -> None:
         found = asked(EMPTY, 2, vcpus={"*": "4-5"})
         self.check(found, vcpus={"0": "4-5", "1": "4-5"})
-        self.assertEqual(((1 << 4) + (1 << 5), {}, ()), found[1:4])
+        self.assertEqual(
+            ((1 << 4) + (1 << 5), {}, ()), (found.exclusive, found.memory, found.nodes)
+        )
 
     def test_layout(self) -> None:
         nodes = [
@@ -179,7 +181,7 @@ class ChoiceTest(base.TestCase):
         self.assertEqual("instance_elsewhere", self.refused(EMPTY, 2, near=OTHER)[0][1])
         found = asked(offer, 2, near=OTHER, cpu_policy="shared")
         self.check(found, vcpus={"0": "4-7,12-15", "1": "4-7,12-15"}, memory={"nodes": "1"})
-        self.assertEqual((0, {}), found[1:3])
+        self.assertEqual((0, {}), (found.exclusive, found.memory))
 
     def test_pci_device(self) -> None:
         offer = dataclasses.replace(EMPTY, devices={NIC: 1})

@@ -5,7 +5,7 @@ import dataclasses
 
 from kongming.tests import base
 from kongming.topology.host import Host, NumaNode, Pages
-from kongming.topology.inventory import Inventory, total_memory
+from kongming.topology.inventory import Inventory
 
 HOST = Host(
     (
@@ -38,7 +38,7 @@ class InventoryTest(base.TestCase):
         self.assertEqual({0: {4: 412, 2048: 512}, 1: {4: 0}}, offer.free_memory)
 
     def test_total_memory_is_not_what_is_free(self) -> None:
-        self.assertEqual({4: 512, 2048: 512}, total_memory(HOST.nodes[0]))
+        self.assertEqual({4: 512, 2048: 512}, HOST.nodes[0].memory_of)
 
     def test_immutable(self) -> None:
         offer = Inventory.of_empty(HOST)
