@@ -209,6 +209,8 @@ def _ordered(rows_of: Sequence[int], columns: int, rows: int) -> dict[int, int]:
     for column in cpuset.members(columns):
         for row in cpuset.members(rows_of[column]):
             columns_of[row] |= 1 << column
+    if columns_of.count(columns) == rows:
+        return dict(enumerate(cpuset.members(columns)))
     matching = Matching(columns_of)
     # who comes later takes the lowest and moves the others up
     for row in reversed(range(rows)):
@@ -223,7 +225,11 @@ def pairs(columns: Sequence[int], distances: Sequence[Sequence[int]]) -> int:
 
 def options(table: Sequence[Sequence[Any]]) -> list[int]:
     """Return for each row the bitmask of the columns that are possible (not None)."""
-    return [
-        cpuset.from_members(column for column, entry in enumerate(row) if entry is not None)
-        for row in table
-    ]
+    found = []
+    for row in table:
+        mask = 0
+        for column, entry in enumerate(row):
+            if entry is not None:
+                mask |= 1 << column
+        found.append(mask)
+    return found

@@ -76,6 +76,11 @@ class NumaNode:
         offered[smallest] = max(0, offered[smallest] - self.reserved_mib)
         return offered
 
+    @functools.cached_property
+    def smallest_page(self) -> int:
+        """The smallest size (in KiB) of its memory pages."""
+        return min(self.memory_of)
+
 
 @dataclasses.dataclass(frozen=True)
 class Host:

@@ -34,13 +34,8 @@ class Bucket:
     group: CoreGroup
 
 
-@dataclasses.dataclass(slots=True)
-class Take:
-    """Take ``threads`` free siblings from each of ``cores`` cores of a bucket."""
-
-    bucket: Bucket
-    cores: int
-    threads: int
+#: Take some free siblings (the last number) from each of so many cores of a bucket.
+Take = tuple[Bucket, int, int]
 
 
 @dataclasses.dataclass(slots=True)
@@ -48,11 +43,12 @@ class Packing:
     """What to take for the vCPUs, and for the emulator if that is not the last of these.
 
     ``fragments`` is by how much the number of partly used cores grows; it can be negative.
+    ``emulator`` is the bucket that gives the emulator a pCPU, of its last core.
     """
 
     fragments: int
     takes: list[Take]
-    emulator: Take | None = None
+    emulator: Bucket | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,10 +91,9 @@ def select(packing: Packing, free: int, emulator: bool, policy: str) -> Selectio
     """Return the pCPUs of a packing, neighbours in the list being siblings where they can."""
     chosen: list[int] = []
     exclusive = 0
-    for take in packing.takes:
-        bucket, threads = take.bucket, take.threads
+    for bucket, cores, threads in packing.takes:
         group = bucket.group
-        firsts, others = lowest(bucket.firsts, take.cores)
+        firsts, others = lowest(bucket.firsts, cores)
         if policy == "isolate":
             chosen += firsts
             exclusive |= group.siblings(bucket.firsts ^ others)
@@ -112,11 +107,10 @@ def select(packing: Packing, free: int, emulator: bool, policy: str) -> Selectio
                 chosen += some
                 exclusive |= sum(some)
     own = 0
-    if packing.emulator:
-        bucket = packing.emulator.bucket
+    if packing.emulator is not None:
         # an isolated vCPU may have taken the lowest cores of the same bucket
-        first = 1 << bucket.firsts.bit_length() - 1
-        siblings_free = bucket.group.siblings(first) & free
+        first = 1 << packing.emulator.firsts.bit_length() - 1
+        siblings_free = packing.emulator.group.siblings(first) & free
         own = siblings_free & -siblings_free
     elif emulator:
         own = chosen.pop()
@@ -137,7 +131,7 @@ def _fill(partly: Sequence[Bucket], entire: Sequence[Bucket], threads: int) -> P
             break
         cores = min(threads // bucket.free, bucket.cores)
         if cores:
-            takes.append(Take(bucket, cores, bucket.free))
+            takes.append((bucket, cores, bucket.free))
             fragments -= cores
             threads -= cores * bucket.free
         if threads and cores < bucket.cores:
@@ -152,7 +146,7 @@ def _fill(partly: Sequence[Bucket], entire: Sequence[Bucket], threads: int) -> P
     numbers = _whole_cores(entire, threads)
     for bucket, cores in zip(entire, numbers, strict=True):
         if cores:
-            takes.append(Take(bucket, cores, bucket.size))
+            takes.append((bucket, cores, bucket.size))
             threads -= cores * bucket.size
     if threads:
         fragments += 1
@@ -166,7 +160,7 @@ def _fill_alike(bucket: Bucket, threads: int, fragments: int, takes: list[Take])
     if cores + bool(rest) > bucket.cores:
         return None
     if cores:
-        takes.append(Take(bucket, cores, bucket.size))
+        takes.append((bucket, cores, bucket.size))
     if rest:
         fragments += 1
         takes.append(_next(bucket, cores, rest))
@@ -177,7 +171,7 @@ def _next(bucket: Bucket, skip: int, threads: int) -> Take:
     """Take some threads of the first core of a bucket after those already taken."""
     _, firsts = lowest(bucket.firsts, skip)
     rest = Bucket(bucket.free, bucket.size, bucket.cores - skip, firsts, bucket.group)
-    return Take(rest, 1, threads)
+    return rest, 1, threads
 
 
 def _whole_cores(entire: Sequence[Bucket], threads: int) -> list[int]:
@@ -227,10 +221,10 @@ def _require(
         return alone
     # one thread more ends at most one fragment: the last free sibling of a core always does
     if len(some) < len(partly):
-        return Packing(alone.fragments - 1, alone.takes, Take(partly[0], 1, 1))
+        return Packing(alone.fragments - 1, alone.takes, partly[0])
     together = _fill(some, threaded, vcpus + 1)
     if len(threaded) < len(entire) and (together is None or alone.fragments <= together.fragments):
-        return Packing(alone.fragments, alone.takes, Take(entire[0], 1, 1))
+        return Packing(alone.fragments, alone.takes, entire[0])
     return together
 
 
@@ -240,21 +234,21 @@ def _isolate(
     spare = sum([bucket.cores for bucket in entire]) - vcpus
     if spare < 0:
         return None
-    own: Take | None = None
+    own: Bucket | None = None
     fragments = 0
     if emulator and partly:
-        own, fragments = Take(partly[0], 1, 1), -(partly[0].free == 1)
+        own, fragments = partly[0], -(partly[0].free == 1)
     elif emulator and spare:
-        bucket = entire[0] if entire[0].size == 1 else entire[-1]
-        own, fragments = Take(bucket, 1, 1), int(bucket.size > 1)
+        own = entire[0] if entire[0].size == 1 else entire[-1]
+        fragments = int(own.size > 1)
     elif emulator:
         return None
     takes = []
     # small cores first: fewer pCPUs stay empty
     for bucket in entire:
-        room = bucket.cores - bool(own and own.bucket is bucket)
+        room = bucket.cores - (own is bucket)
         if cores := min(room, vcpus):
-            takes.append(Take(bucket, cores, 1))
+            takes.append((bucket, cores, 1))
             vcpus -= cores
     return Packing(fragments, takes, own)
 

@@ -120,16 +120,18 @@ class Room:
 
     def _page_size(self, demand: Demand, node: NumaNode) -> int:
         """Return the page size (KiB) that the memory gets, 0 if no size will do."""
+        _, shared, _, need, asked, _, _ = demand
         free = self.memory.get(node.id)
         if not free:
             return 0
-        need = demand.memory_mib
-        if demand.page_size is None:
-            smallest = min(free)
+        if asked is None:
+            size = node.smallest_page
             # as Nova has it: only pinned instances cannot be overcommitted
-            have = node.offered_memory if demand.shared else free
-            return smallest if need <= have.get(smallest, 0) else 0
-        for size in _sizes(demand, free):
+            have = node.offered_memory if shared else free
+            return size if need <= have.get(size, 0) else 0
+        if isinstance(asked, int):
+            return asked if need <= free.get(asked, 0) and not need * 1024 % asked else 0
+        for size in _sizes(asked, free):
             if need <= free[size] and not need * 1024 % size:
                 return size
         return 0
@@ -137,14 +139,14 @@ class Room:
     def _memory_shortage(self, demand: Demand, node: NumaNode) -> list[tuple[str, str]]:
         """Return code and sentence for each page size in question."""
         free = self.memory.get(node.id) or {}
-        need = demand.memory_mib
-        if demand.page_size is None:
-            have = node.offered_memory if demand.shared else free
-            amount = have.get(min(free), 0) if free else 0
+        need, asked = demand.memory_mib, demand.page_size
+        if asked is None:
+            have = node.offered_memory if demand.shared and free else free
+            amount = have.get(node.smallest_page, 0)
             return [("memory_short", _short(node, need, amount, "MiB"))]
-        sizes = _sizes(demand, free)
+        sizes = _sizes(asked, free)
         if not sizes:
-            kind = "large pages" if demand.page_size == "large" else f"{demand.page_size} KiB pages"
+            kind = "large pages" if asked == "large" else f"{asked} KiB pages"
             return [("page_size_unknown", f"{node.name} has no {kind}")]
         reasons = []
         for size in sizes:
@@ -157,9 +159,8 @@ class Room:
         return reasons
 
 
-def _sizes(demand: Demand, free: Mapping[int, int]) -> list[int]:
+def _sizes(asked: int | str, free: Mapping[int, int]) -> list[int]:
     """Return the page sizes (KiB) of a node that will do, the best first."""
-    asked = demand.page_size
     if isinstance(asked, int):
         return [asked] if asked in free else []
     sizes = sorted(free, reverse=True)

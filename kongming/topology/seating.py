@@ -57,17 +57,18 @@ def _single(
     row = room.seats(demand, nodes)
     if not any(row):
         raise DoesNotFit(room.shortages(demand, nodes, ""))
-    best: tuple[NumaNode, Seat] | None = None
-    least = 0
+    best: Seat | None = None
     for node, seat in zip(nodes, row, strict=True):
-        if seat is not None and (device is None or node.id == device):
-            fragments = seat.packing.fragments
-            if best is None or fragments < least:
-                best, least = (node, seat), fragments
+        if (
+            seat is not None
+            and (device is None or node.id == device)
+            and (best is None or seat.packing.fragments < best.packing.fragments)
+        ):
+            best, its = seat, node
     if best is None:
         near = [node for node in nodes if node.id == device]
         raise DoesNotFit([_device_node_full(device), *room.shortages(demand, near, "")])
-    return best
+    return its, best
 
 
 def _several(
