@@ -171,6 +171,13 @@ def nearest(
     for column in cpuset.members(needed):
         matching.add(column)
     others = [column for column, mask in enumerate(rows_of) if mask and not needed >> column & 1]
+    columns = list(cpuset.members(useful))
+    if len({distances[a][b] for a in columns for b in columns if a < b}) == 1:
+        # no choice is nearer than another, and what is matched never hinders a full matching
+        for column in others:
+            if len(matching.column_of) < rows:
+                matching.add(column)
+        return _ordered(rows_of, cpuset.from_members(matching.column_of.values()), rows)
     chosen = list(cpuset.members(needed))
     far = [sum(distances[column][one] for one in chosen) for column in range(len(rows_of))]
     total = sum(far[column] for column in chosen) - sum(distances[one][one] for one in chosen)

@@ -34,7 +34,7 @@ tools/record_nova_answers.py compares the two by the names given:
 
 import functools
 
-from kongming.topology import cpuset, demand, exact, seating
+from kongming.topology import cpuset, demand, exact, packing, seating
 from kongming.topology.answer import DoesNotFit, Fit, Reason, Score, Size
 from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
@@ -103,20 +103,25 @@ class Question:
         memory: dict[int, dict[int, int]] = {}
         exclusive = _exclusive(wish, placement, inventory) if placement else 0
         used = fragments = 0
-        for free, need, (node, seat) in zip(self._free, demands, seats, strict=True):
-            if need.shared:
+        for number, (node, seat) in enumerate(seats):
+            choose, shared, _, memory_mib, _, _, emulator = demands[number]
+            free = self._free[number]
+            if shared:
                 placement.update(dict.fromkeys(free, room.shared & node.cpus))
-            elif need.choose or need.emulator:
-                chosen = room.select(need, node, seat)
+            elif choose or emulator:
+                chosen = packing.select(
+                    seat.packing, room.dedicated & node.cpus, emulator, wish.thread_policy
+                )
                 exclusive |= chosen.exclusive
-                placement.update(zip(free, chosen.vcpus, strict=True))
-                if need.emulator:
+                # as many as the guest node has; to have zip check that costs a fifth more
+                placement.update(zip(free, chosen.vcpus))  # noqa: B905
+                if emulator:
                     placement[EMULATOR] = chosen.emulator
-            fragments += seat.packing.fragments
-            if need.memory_mib:
+                fragments += seat.packing.fragments
+            if memory_mib:
                 used |= 1 << node.id
                 if seat.page_size:
-                    memory[node.id] = {seat.page_size: need.memory_mib}
+                    memory[node.id] = {seat.page_size: memory_mib}
         if used:
             placement[MEMORY] = used
         if wish.emulator_policy == "share":

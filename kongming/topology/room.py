@@ -65,12 +65,6 @@ class Room:
             row.append(seat)
         return row
 
-    def select(self, demand: Demand, node: NumaNode, seat: Seat) -> packing.Selection:
-        """Return the pCPUs that a seat takes."""
-        return packing.select(
-            seat.packing, self.dedicated & node.cpus, demand.emulator, self.policy
-        )
-
     def shortages(self, demand: Demand, nodes: Iterable[NumaNode], at: str) -> list[Reason]:
         """Return what each of some NUMA nodes lacks for a guest node.
 

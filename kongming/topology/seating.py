@@ -37,7 +37,9 @@ def find(
         if demand not in rows:
             rows[demand] = room.seats(demand, nodes)
     table = [rows[demand] for demand in demands]
-    at_device = next((at for at, node in enumerate(nodes) if node.id == device), None)
+    at_device = None
+    if device is not None:
+        at_device = next((at for at, node in enumerate(nodes) if node.id == device), None)
     if not any(assignment.crowded(assignment.options(table))):
         columns, distance = _several(table, host.distances, at_device)
         if device is None or at_device in columns:
@@ -74,13 +76,11 @@ def _single(
 def _several(
     table: Table, distances: Sequence[Sequence[int]], device: int | None
 ) -> tuple[list[int], int]:
-    costs = [
-        [
-            None if seat is None else seat.packing.fragments - _AT_DEVICE * (column == device)
-            for column, seat in enumerate(row)
-        ]
-        for row in table
-    ]
+    costs = [[None if seat is None else seat.packing.fragments for seat in row] for row in table]
+    if device is not None:
+        for row in costs:
+            if (cost := row[device]) is not None:
+                row[device] = cost - _AT_DEVICE
     rows_of, needed = assignment.cheapest(costs)
     column_of = assignment.nearest(rows_of, needed, len(table), distances)
     columns = [column_of[row] for row in range(len(table))]
