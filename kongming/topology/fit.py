@@ -1,35 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a wish fit an instance and a host, and which placement does it become?
 
-Exact parts go where the wish says. For the rest, each guest node gets a NUMA node of its own.
-Of all placements that fit, the one returned
-
-1. leaves the fewest partly used cores behind, so that whole cores stay whole;
-2. among these, has the least sum of distances between the NUMA nodes of the guest;
-3. among these, uses the lowest numbers that the search comes upon first.
-
-The first is exact: the choice inside a NUMA node is (`packing`), and so is the assignment of
-guest nodes (`assignment.cheapest`). The second is exact for hosts of up to 12 NUMA nodes, and
-beyond as far as a bounded number of steps goes (`assignment.nearest`).
-
-Whether it fits is decided as Nova's ``numa_fit_instance_to_host`` does, with these differences;
-tools/record_nova_answers.py compares the two by the names given:
-
-- *isolate-with-smt*: where dedicated and shared pCPUs are told apart, Nova refuses ``isolate``
-  on cores with siblings. Here the siblings are claimed with the core, on every host.
-- *isolate-half-managed*: Nova does not know of siblings that it does not manage and takes what
-  remains for a whole core. Here a core is whole if all its online siblings may be claimed, or
-  somebody else's thread could run beside an isolated vCPU.
-- *shared-but-pinned*: where one set of pCPUs serves both policies, Nova counts those that
-  others hold for themselves as room for shared vCPUs. Here what is claimed is not shared.
-- *search-remembers*: while Nova tries permutations, it renumbers the guest nodes and writes
-  the page size of a try into them, so that what it recalls of earlier tries is about others:
-  it both misses placements and returns some that do not fit. Here the order has no effect.
-- Cores of one node that differ in their number of online siblings: Nova isolates vCPUs only on
-  the largest ones. Here a core is whole if all siblings that it has are free.
-- ``require`` on cores of more than two siblings: Nova takes equally many threads from each core.
-  Here cores may contribute differently, as long as only one vCPU is without a sibling.
-- Allocation ratios are not looked at: they are the Placement service's concern.
+Exact parts go where the wish says. For the rest, each guest node gets a NUMA node of its own:
+`packing` chooses inside one, `assignment` among them, both so that the fewest partly used cores are
+left behind. doc/source/admin/fit.rst has the order of criteria and where Nova decides otherwise.
 """
 
 import functools
