@@ -120,7 +120,7 @@ class PlaceTest(base.TestCase):
                 place(asked, Size(4, mib), inventory)
             except DoesNotFit as error:
                 [reason] = error.reasons
-                self.assertEqual(("memory.nodes", "memory_short"), reason[:2])
+                self.assertEqual(("memory.nodes", "memory_short"), (reason.field, reason.code))
                 return reason.detail
             return None
 
