@@ -19,6 +19,7 @@ import yaml
 from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_messaging._drivers import impl_fake
+from oslo_policy import opts
 from testtools import matchers
 
 from kongming import policy
@@ -172,6 +173,8 @@ class KongMing(fixtures.Fixture):
         """Have rules of the operator beside the default ones."""
         directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         (directory / "policy.yaml").write_text(yaml.safe_dump(rules))
+        # the group is there only once somebody asked for a decision
+        opts.set_defaults(self.conf)
         self.conf.set_override("policy_file", str(directory / "policy.yaml"), "oslo_policy")
         self.addCleanup(self.conf.clear_override, "policy_file", "oslo_policy")
         policy._enforcer.cache_clear()
