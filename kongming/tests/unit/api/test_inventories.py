@@ -7,12 +7,15 @@ from typing import Any
 
 import fixtures
 import sqlalchemy as sa
+from oslo_utils import timeutils
 
 from kongming.api.inventories import Inventories
+from kongming.conductor import reservations
 from kongming.db import engine, hosts, models
 from kongming.tests import sql
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import TOPOLOGY, A, outcome
+from kongming.topology import fit
 from kongming.topology.host import Pages
 from kongming.topology.inventory import Inventory
 
@@ -100,6 +103,22 @@ class InventoriesTest(base.ConductorTestCase):
         self.update(A, vcpus={"*": "5"})
         self.report(outcomes=[outcome(A, 2, "failed", "full", in_force=before)])
         self.assertFalse(self.seen()["one"].free_dedicated >> 4 & 3)
+
+    def test_life_of_a_reservation(self) -> None:
+        size = fit.Size(2, 512)
+        for vanish in (
+            lambda: self.run_instances(A, host="two"),
+            lambda: reservations.expire(
+                self.context, A, timeutils.utcnow() + datetime.timedelta(days=1)
+            ),
+        ):
+            target = reservations.Target("one", size, 900)
+            self.create(A, wait=True, target=target, cpu_policy="dedicated")
+            self.assertEqual(2, (TOPOLOGY.online & ~self.seen()["one"].free_dedicated).bit_count())
+            vanish()
+            self.assertEqual(TOPOLOGY.online, self.seen()["one"].free_dedicated)
+            self.delete(A)
+            self.report(host="two", full=True)
 
     def test_only_what_changed_is_loaded(self) -> None:
         self.assertEqual(0, self.loads(self.ask))
