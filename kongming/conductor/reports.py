@@ -12,9 +12,9 @@ from sqlalchemy import orm
 
 from kongming import objects
 from kongming.conductor.lifecycle import Lifecycle
-from kongming.conductor.retry import retried
+from kongming.conductor.retry import Moved, retried
 from kongming.context import RequestContext
-from kongming.db import bulk, engine, hosts, instances, models
+from kongming.db import bulk, engine, hosts, instances, models, reservations
 from kongming.objects.instance import ACTIVE_STATES
 
 LOG = logging.getLogger(__name__)
@@ -32,8 +32,11 @@ class Answer:
 @retried
 def take_in(context: RequestContext, report: objects.Report) -> Answer:
     """Store a report and draw the consequences for the pins of its host."""
+    # An instance that arrives changes the books of hosts that it left or was expected on, too:
+    # to lock those later would be against the order in which changes there lock.
+    names = {report.host, *_hosts_of(report)}
     with engine.writer() as session:
-        host = hosts.lock(session, report.host)
+        host = hosts.lock_all(session, names).get(report.host)
         if host is None and not report.full:
             return Answer(report.sequence, full_needed=True)
         if host is not None and report.sequence <= host.report_sequence:
@@ -55,7 +58,7 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
             host.reported_at = timeutils.utcnow()
             if report.topology is not None:
                 host.topology = report.topology
-            news = _take_instances(session, report)
+            news = _take_instances(session, report, names)
             lifecycle = Lifecycle(context, session, host, news.here)
             for uuid in news.gone:
                 lifecycle.left(uuid)
@@ -66,6 +69,13 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
             changed = lifecycle.save() or news.gifts_changed or changed
             host.generation += changed
         return Answer(report.sequence, placements_changed=lifecycle.placements_changed)
+
+
+def _hosts_of(report: objects.Report) -> set[str]:
+    uuids = [instance.uuid for instance in report.instances]
+    with engine.reader() as session:
+        reserved = reservations.of_instances(session, uuids).values()
+        return instances.hosts_of(session, uuids) | {row.host for row in reserved}
 
 
 @dataclasses.dataclass
@@ -81,7 +91,7 @@ class _News:
     gifts_changed: bool = False
 
 
-def _take_instances(session: orm.Session, report: objects.Report) -> _News:
+def _take_instances(session: orm.Session, report: objects.Report, locked: set[str]) -> _News:
     reported = {instance.uuid: instance for instance in report.instances}
     stored = {
         row.uuid: row
@@ -89,6 +99,9 @@ def _take_instances(session: orm.Session, report: objects.Report) -> _News:
             session, report.host, {*reported, *report.gone}, report.full
         )
     }
+    for uuid in reported:
+        if uuid in stored and stored[uuid].host not in locked:
+            raise Moved(uuid)
     ours = {uuid for uuid, row in stored.items() if row.host == report.host}
     news = _News({}, set(), ours - set(reported) if report.full else ours & set(report.gone))
     news.gifts_changed = any(stored[uuid].holds for uuid in news.gone)

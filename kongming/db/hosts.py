@@ -17,17 +17,13 @@ def get(session: orm.Session, name: str) -> Host | None:
     return session.get(Host, name)
 
 
-def lock(session: orm.Session, name: str) -> Host | None:
-    """Return a host (or None) and keep every other transaction from locking it.
-
-    Must be the first statement of its transaction: MySQL and MariaDB freeze what a
-    transaction sees at its first unlocked read.
-    """
-    return session.scalar(sa.select(Host).where(Host.name == name).with_for_update())
-
-
 def lock_all(session: orm.Session, names: Collection[str]) -> dict[str, Host]:
-    """Do what `lock` does with several hosts; return by name those that exist."""
+    """Return hosts by name and keep every other transaction from locking them.
+
+    Those that do not exist are left out. Must be the first statement of its transaction:
+    MySQL and MariaDB freeze what a transaction sees at its first unlocked read. All are
+    locked in the order of their names, so that no two transactions wait for each other.
+    """
     query = sa.select(Host).where(Host.name.in_(names)).order_by(Host.name).with_for_update()
     return {row.name: row for row in session.scalars(query)}
 

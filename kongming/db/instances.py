@@ -24,6 +24,11 @@ def on_host(session: orm.Session, host: str) -> Sequence[Instance]:
     return session.scalars(query).all()
 
 
+def hosts_of(session: orm.Session, uuids: Collection[str]) -> set[str]:
+    """Return the hosts that have any of some instances."""
+    return set(session.scalars(sa.select(Instance.host).where(Instance.uuid.in_(uuids)).distinct()))
+
+
 def touched_by_report(
     session: orm.Session, host: str, uuids: Collection[str], full: bool
 ) -> Sequence[Instance]:

@@ -25,11 +25,18 @@ def faults(session: orm.Session, quiet: bool = False) -> list[str]:
     pins = session.scalars(sa.select(models.Pin)).all()
     by_uuid = {pin.instance_uuid: pin for pin in pins}
     hosts = session.scalars(sa.select(models.Host)).all()
+    reserved = {
+        (row.host, row.instance_uuid): row.holding.cpus
+        for row in session.scalars(sa.select(models.Reservation))
+    }
     claimed: dict[tuple[str, str], int] = collections.Counter()
     for name, claims_there in claims.by_hosts(session, [host.name for host in hosts]).items():
         for cpu, uuid in claims_there.items():
             claimed[name, uuid] |= 1 << cpu
-    found = [*_claims_without_pin(claimed, by_uuid, quiet), *_pins_without_claim(claimed, pins)]
+    found = [
+        *_claims_without_pin(claimed, by_uuid, reserved, quiet),
+        *_pins_without_claim(claimed, pins),
+    ]
     for host in hosts:
         here = [pin for pin in pins if pin.host == host.name]
         gifts = instances.gifts(session, [host.name]).get(host.name, {})
@@ -40,9 +47,12 @@ def faults(session: orm.Session, quiet: bool = False) -> list[str]:
 
 
 def _claims_without_pin(
-    claimed: _Claims, pins: Mapping[str, models.Pin], quiet: bool
+    claimed: _Claims, pins: Mapping[str, models.Pin], reserved: _Claims, quiet: bool
 ) -> Iterator[str]:
-    for (host, uuid), cpus in claimed.items():
+    for (host, uuid), claims_there in claimed.items():
+        cpus = claims_there & ~reserved.get((host, uuid), 0)
+        if not cpus:
+            continue
         pin = pins.get(uuid)
         if pin is None or pin.host != host:
             yield f"{uuid} claims {cpuset.to_text(cpus)} of {host}, but has no pin there"

@@ -3,15 +3,18 @@
 
 import datetime
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection
 from typing import Any
 
 import fixtures
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from kongming import exception, objects
 from kongming.conductor import locked
-from kongming.db import engine, models, pin_events, pins
+from kongming.conductor import reports as conductor_reports
+from kongming.db import engine, hosts, models, pin_events, pins
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, D, placement
 from kongming.topology.wish import Wish
@@ -565,6 +568,56 @@ class RaceTest(base.ConductorTestCase):
                 call()
             self.assertEqual("two", self.row(A).host)
             self.assertEqual({}, self.claims("one"))
+
+    def test_arrival_waits_for_the_host_that_its_instance_left(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.report(host="two", full=True)
+        arrive = functools.partial(self.report, self.instance(A, "two"), host="two")
+        arrival = threading.Thread(target=arrive)
+        with engine.writer() as session:
+            hosts.lock_all(session, ["one"])
+            arrival.start()
+            self.addCleanup(arrival.join)
+            # time enough to get where it has to wait
+            arrival.join(0.5)
+            self.assertTrue(arrival.is_alive())
+            # whoever waits holds nothing that the holder of the lock may want
+            pin = sa.select(models.Pin).where(models.Pin.instance_uuid == A)
+            session.execute(pin.with_for_update(nowait=True))
+        arrival.join()
+        self.assertEqual(
+            ("two", {}, {A: "4"}), (self.row(A).host, self.claims(), self.claims("two"))
+        )
+
+    def test_arrival_from_elsewhere_than_it_seemed(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        look_up = conductor_reports._hosts_of
+        moves = [functools.partial(self.report, self.instance(A, "two"), host="two")]
+        for host in ("two", "three"):
+            self.report(host=host, full=True)
+
+        def look_up_and_move(report: objects.Report) -> set[str]:
+            found = look_up(report)
+            if moves:
+                moves.pop()()
+            return found
+
+        names = []
+        lock_all = hosts.lock_all
+
+        def note(session: orm.Session, wanted: Collection[str]) -> dict[str, models.Host]:
+            names.append(set(wanted))
+            return lock_all(session, wanted)
+
+        with (
+            fixtures.MonkeyPatch(f"{conductor_reports.__name__}._hosts_of", look_up_and_move),
+            fixtures.MonkeyPatch(f"{hosts.__name__}.lock_all", note),
+        ):
+            self.report(self.instance(A, "three"), host="three")
+        self.assertEqual({"two", "three"}, names[-1])
+        self.assertEqual(({}, {A: "4"}), (self.claims("two"), self.claims("three")))
 
     def _one_of_many(self, wait: bool) -> None:
         results = self.race(
