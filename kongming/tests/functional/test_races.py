@@ -264,7 +264,7 @@ class MariaDBRaceTest(base.TestCase):
 
         def kill() -> None:
             number = next(kills)
-            if number >= 8:
+            if number >= 6:
                 over.set()
                 return
             # in turn, and now and then both
