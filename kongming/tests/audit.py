@@ -10,7 +10,6 @@ from sqlalchemy import orm
 from kongming.db import claims, instances, models
 from kongming.topology import cpuset
 from kongming.topology.books import Holding
-from kongming.topology.inventory import total_memory
 from kongming.topology.placement import Placement
 
 #: Bitmask of the pCPUs claimed, by host and instance.
@@ -88,7 +87,7 @@ def _too_much_memory(host: models.Host, pins: Collection[models.Pin]) -> Iterato
         for node, sizes in _holding(pin).memory.items():
             for size, mib in sizes.items():
                 held[node, size] += mib
-    there = {node.id: total_memory(node) for node in host.topology.nodes}
+    there = {node.id: node.offered_memory for node in host.topology.nodes}
     for (node, size), mib in held.items():
         if mib > there[node].get(size, 0):
             yield f"{mib} MiB of {size} KiB are held of node {node} of {host.name}"
