@@ -17,6 +17,7 @@
     │   │   └── CpuInUse
     │   ├── DoesNotFit
     │   ├── PinExists
+    │   ├── PlacedByOthers
     │   └── StaleGeneration
     └── ControlPlaneUnavailable       503
 
@@ -144,6 +145,14 @@ class CpuInUse(CpuAlreadyClaimed):
 class PinExists(Conflict):
     code = "resource_pin.pin_exists"
     template = "Instance {instance_uuid} already has a pin; change it with PUT."
+
+
+class PlacedByOthers(Conflict):
+    code = "resource_pin.placed_by_others"
+    template = (
+        "Instance {instance_uuid} was given pCPU {cpus} of host {host} for itself by somebody else"
+        " than KongMing (cpu_policy dedicated in Nova); an administrator may override that."
+    )
 
 
 class StaleGeneration(Conflict):

@@ -42,16 +42,28 @@ class Ledger:
         self._named = {uuid for pin in pins for uuid in pin.wish.neighbours}
         self._occupancy: dict[str, Occupancy] | None = None
 
-    def place(self, wish: Wish, uuid: str, size: fit.Size) -> tuple[Placement, Holding]:
+    def place(
+        self, wish: Wish, uuid: str, size: fit.Size, in_force: Placement | None = None
+    ) -> tuple[Placement, Holding]:
         """Return the placement that an instance would get, and what it would claim.
+
+        ``in_force`` is where KongMing put the instance before: what it brought along from
+        another host was not given to it by somebody else.
 
         No part may use a pCPU that another pin claims or another instance was given alone by
         others; a dedicated pin may moreover claim none that another pin uses.
 
+        :raises PlacedByOthers: others gave the instance pCPUs, and the wish does not override
         :raises BadRequest: instance or host lacks what the wish names
         :raises DoesNotFit: the host has too little left of what the wish describes
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
         """
+        given = self._books.gifts.get(uuid)
+        brought = (in_force or Placement()).cpus
+        if given is not None and given.cpus & ~brought and not wish.override:
+            raise exception.PlacedByOthers(
+                instance_uuid=uuid, cpus=cpuset.to_text(given.cpus), host=self._host
+            )
         try:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))
         except fit.DoesNotFit as error:

@@ -134,7 +134,9 @@ class Lifecycle:
             self._change(pin, FAILED, OTHER_PROJECT)
             return
         try:
-            placement, holding = self._ledger.place(pin.wish, instance.uuid, size_of(instance))
+            placement, holding = self._ledger.place(
+                pin.wish, instance.uuid, size_of(instance), pin.in_force
+            )
         except exception.KongMingError as error:
             self._change(pin, FAILED, error.message)
             return

@@ -31,6 +31,7 @@ _answers = oslo_messaging.expected_exceptions(
     exception.StaleGeneration,
     exception.CpuAlreadyClaimed,
     exception.DoesNotFit,
+    exception.PlacedByOthers,
 )
 
 

@@ -101,7 +101,9 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
         return
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
-        placement, holding = ledger.place(wish, row.instance_uuid, claims.size_of(instance))
+        placement, holding = ledger.place(
+            wish, row.instance_uuid, claims.size_of(instance), row.in_force
+        )
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding
     if instance.state in ACTIVE_STATES:

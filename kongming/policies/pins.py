@@ -10,6 +10,7 @@ CREATE = "resource_pin:pins:create"
 CREATE_FOR_OTHERS = "resource_pin:pins:create_for_others"
 UPDATE = "resource_pin:pins:update"
 DELETE = "resource_pin:pins:delete"
+OVERRIDE = "resource_pin:pins:override"
 RESERVE = "resource_pin:pins:reserve"
 ALL_PROJECTS = "resource_pin:pins:all_projects"
 
@@ -61,6 +62,15 @@ RULES = [
         operations=[
             {"method": "DELETE", "path": "/v1/pins/{instance_uuid}"},
             {"method": "DELETE", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
+        ],
+    ),
+    policy.DocumentedRuleDefault(
+        name=OVERRIDE,
+        check_str=base.ADMIN,
+        description="Pin an instance to which somebody else gave pCPUs for itself.",
+        operations=[
+            {"method": "POST", "path": "/v1/pins"},
+            {"method": "PUT", "path": "/v1/pins/{instance_uuid}"},
         ],
     ),
     policy.DocumentedRuleDefault(

@@ -28,7 +28,8 @@ class Wish:
     A dedicated vCPU without exact place gets one pCPU of its own; ``thread_policy`` says
     how those use the siblings of a core. ``numa_nodes`` is the layout that the guest sees,
     or how many even nodes it has; ``page_size`` (KiB or a word) is for a layout that does
-    not list its nodes. ``near`` and ``avoid`` name other instances by uuid.
+    not list its nodes. ``near`` and ``avoid`` name other instances by uuid. ``override`` takes
+    an instance over that others gave pCPUs for itself.
     """
 
     cpu_policy: str = "shared"
@@ -44,6 +45,7 @@ class Wish:
     pci_device: str | None = None
     avoid: tuple[str, ...] = ()
     near: str | None = None
+    override: bool = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Wish":
@@ -78,6 +80,7 @@ class Wish:
             pci_device=None if pci_device is None else form.pci_address("pci_device", pci_device),
             avoid=_avoid(data.get("avoid") or []),
             near=None if near is None else form.instance("near", near),
+            override=bool(data.get("override")),
         )
         if data.get("thread_policy") and wish.cpu_policy != "dedicated":
             raise WishError("thread_policy", "is for cpu_policy dedicated alone")
@@ -116,6 +119,7 @@ class Wish:
             ("pci_device", self.pci_device),
             ("avoid", list(self.avoid)),
             ("near", self.near),
+            ("override", self.override),
         )
         return {"cpu_policy": self.cpu_policy} | {key: value for key, value in fields if value}
 

@@ -19,6 +19,8 @@ from kongming.policies import pins as rules
 from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
 
 FILTERS = ("host", "project_id", "status", "user_id")
+#: The version that brought a field of the wish.
+_SINCE = {"pci_device": Version(1, 3), "override": Version(1, 4)}
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
@@ -62,14 +64,18 @@ class WishBody(wtypes.Base):
     iothreads = wtypes.DictType(wtypes.text, wtypes.text)
     memory = Memory
     pci_device = wtypes.text
+    override = bool
 
     def wish(self, prefix: str = "") -> Wish:
         """Return the wish.
 
         :raises BadRequest: naming the field that is malformed, after ``prefix``
         """
-        if body.has(self, "pci_device") and pecan.request.version < Version(1, 3):
-            raise exception.BadRequest.field(f"{prefix}pci_device", "is there from version 1.3 on")
+        for name, version in _SINCE.items():
+            if body.has(self, name) and pecan.request.version < version:
+                raise exception.BadRequest.field(
+                    prefix + name, f"is there from version {version} on"
+                )
         data = wsme_json.tojson(type(self), self)
         try:
             return Wish.from_dict(data)
@@ -169,6 +175,7 @@ class PinsController(Collection):
         wish = asked.wish()
         not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
+        _check_override(wish)
         wait = body.has(asked, "project_id")
         pin = objects.Pin(
             instance_uuid=uuid, wish=wish, **future_owner(request.context, asked, uuid, wait)
@@ -185,10 +192,10 @@ class PinsController(Collection):
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
         asked = body.read(request, ChangedPin)
         generation = None if asked.generation is wtypes.Unset else asked.generation
+        wish = asked.wish()
+        _check_override(wish)
         return show(
-            request.conductor.update_pin(
-                request.context, pin.instance_uuid, asked.wish(), generation
-            )
+            request.conductor.update_pin(request.context, pin.instance_uuid, wish, generation)
         )
 
     @pecan.expose("json")
@@ -224,6 +231,11 @@ def show(pin: objects.Pin) -> Any:
 def placement(placed: Any) -> Placement | None:
     """Return a topology.placement.Placement (or None) as it is shown."""
     return None if placed is None else Placement(**_memory(placed.to_dict()))
+
+
+def _check_override(wish: Wish) -> None:
+    if wish.override:
+        policy.authorize(pecan.request.context, rules.OVERRIDE)
 
 
 def _target(asked: NewPin) -> dict[str, Any]:

@@ -318,6 +318,16 @@ class MappingTest(AuthTestCase):
 class RulesTest(AuthTestCase):
     """An operator's own rules hold."""
 
+    def test_only_operators_override(self) -> None:
+        wish = {"vcpus": {"*": "4"}, "override": True}
+        answer = self.ask("telco", "POST", "/v1/pins", json={"instance_uuid": VNF, **wish})
+        self.assert_error(answer, 403, "forbidden", "resource_pin:pins:override")
+        self.post("telco", VNF)
+        answer = self.ask("telco", "PUT", f"/v1/pins/{VNF}", json=wish)
+        self.assert_error(answer, 403, "forbidden", "resource_pin:pins:override")
+        answer = self.ask("admin", "PUT", f"/v1/pins/{VNF}", json=wish)
+        self.assertEqual(200, answer.status_code, answer.text)
+
     def test_seeing_without_changing(self) -> None:
         self.kongming.set_policy(
             {

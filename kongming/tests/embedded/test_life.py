@@ -206,13 +206,36 @@ class InstanceTest(LifeTestCase):
         self.eventually(lambda: self.get(f"/v1/instances/{UNKNOWN}").ok)
         before = self.observed(UNKNOWN)
         self.assertEqual(({"0": "8", "1": "9"}, "8-9"), (before["vcpus"], before["emulator"]))
-        self.pin(UNKNOWN, vcpus={"*": "4-7"}, emulator="0")
-        self.wait_for("applied", UNKNOWN)
+        answer = self.request(
+            "POST", "/v1/pins", json={"instance_uuid": UNKNOWN, "vcpus": {"*": "4-7"}}
+        )
+        self.assert_error(answer, 409, "placed_by_others", UNKNOWN, "pCPU 8-9 of host two")
+        self.assertEqual(([], before), (base.rows("pins"), self.observed(UNKNOWN)))
+        self.pin(UNKNOWN, vcpus={"*": "4-7"}, emulator="0", override=True)
+        self.assertIs(True, self.wait_for("applied", UNKNOWN)["override"])
+        answer = self.request("PUT", f"/v1/pins/{UNKNOWN}", json={"vcpus": {"*": "4-6"}})
+        self.assert_error(answer, 409, "placed_by_others", UNKNOWN)
         self.assertEqual(
             ("4-7", "0"), (self.observed(UNKNOWN)["vcpus"]["1"], self.observed(UNKNOWN)["emulator"])
         )
         self.request("DELETE", f"/v1/pins/{UNKNOWN}")
         self.eventually(lambda: self.observed(UNKNOWN) == before)
+
+    def test_nova_gave_what_a_waiting_pin_wants(self) -> None:
+        fields = {
+            "uuid": UNKNOWN,
+            "name": "given",
+            "vcpus": 2,
+            "memory_mib": 64,
+            "dedicated": True,
+            "vcpu_pins": {"0": "8", "1": "9"},
+            "memory_nodes": "1",
+        }
+        self.pin(UNKNOWN, project_id="telco", vcpus={"*": "4-7"})
+        self.fleet.create("two", fields)
+        reason = self.wait_for("failed", UNKNOWN)["reason"]
+        self.assertIn("was given pCPU 8-9 of host two for itself by somebody else", reason)
+        self.assertEqual({"0": "8", "1": "9"}, self.observed(UNKNOWN)["vcpus"])
 
 
 class RestartTest(LifeTestCase):
