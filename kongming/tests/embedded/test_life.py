@@ -225,6 +225,7 @@ class InstanceTest(LifeTestCase):
         fields = {
             "uuid": UNKNOWN,
             "name": "given",
+            "project_id": "telco",
             "vcpus": 2,
             "memory_mib": 64,
             "dedicated": True,
