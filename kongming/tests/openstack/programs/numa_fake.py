@@ -6,11 +6,7 @@ from typing import Any
 from nova import objects
 from nova.virt import fake
 
-NODES = 2
-CPUS = 8
-"""CPUs of each node. Its first half is for shared vCPUs, the other for dedicated ones."""
-MEMORY_MIB = 32768
-"""Memory of each node."""
+from kongming.tests.openstack.shape import CPUS, MEMORY_MIB, NODES
 
 
 def _node(number: int) -> objects.NUMACell:
