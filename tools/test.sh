@@ -15,6 +15,7 @@ Installs what the tests need and runs the tox environments named, by default all
     pep8        style, types, shell scripts
     py3         unit tests, and the whole system in one process
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
+    openstack   beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
 and then tools/quickstart.sh --check, as root also with --qemu.
 
 As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
@@ -69,7 +70,7 @@ case "${1:-}" in
 esac
 envs=("$@")
 if [ ${#envs[@]} -eq 0 ]; then
-    envs=(pep8 py3 functional)
+    envs=(pep8 py3 functional openstack)
 fi
 
 install_packages test
@@ -78,10 +79,14 @@ say "tox: installing it in .venv"
 .venv/bin/pip install -q 'tox>=4.11'
 
 for env in "${envs[@]}"; do
-    if [ "$env" = functional ] && ! is_root; then
-        summary+=("functional: NOT RUN, it needs root: sudo tools/test.sh functional")
-        continue
-    fi
+    case "$env" in
+        functional | openstack)
+            if ! is_root; then
+                summary+=("$env: NOT RUN, it needs root: sudo tools/test.sh $env")
+                continue
+            fi
+            ;;
+    esac
     run_env "$env"
 done
 
