@@ -94,7 +94,13 @@ class Lifecycle:
                 self._removed.add(pin.instance_uuid)
                 self._events.append(history.line(self._context, pin, "released"))
             return
-        if pin.placement is None or outcome.result == RELEASED:
+        if pin.placement is None:
+            if outcome.result == RELEASED:
+                # it found no place here, and runs on without those that it brought along
+                pin.in_force = None
+                self._ledger.settle(pin)
+            return
+        if outcome.result == RELEASED:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)
@@ -152,8 +158,8 @@ class Lifecycle:
         pin.project_id = instance.project_id or pin.project_id
         pin.user_id = instance.user_id or pin.user_id
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
-        if pin.placement not in (None, placement):
-            # word of the former placement must not be taken for word of this one
+        if pin.placement not in (None, placement) or pin.status == FAILED:
+            # word of the former placement, or of none, must not be taken for word of this one
             pin.generation += 1
         pin.placement, pin.holding = placement, holding
         self._ledger.settle(pin)

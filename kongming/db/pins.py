@@ -57,11 +57,13 @@ def accounts(session: orm.Session, hosts: Collection[str]) -> list[Account]:
 
 
 def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
-    """Return what the agent of a host shall do: place pins, and release deleted ones."""
+    """Return what the agent of a host shall do: place pins, and release others.
+
+    Those are deleted, or found no place when their instance came with what it had elsewhere.
+    """
+    to_release = sa.or_(Pin.deleted.is_(True), Pin.in_force.is_not(None))
     return session.scalars(
-        sa.select(Pin).where(
-            Pin.host == host, sa.or_(Pin.placement.is_not(None), Pin.deleted.is_(True))
-        )
+        sa.select(Pin).where(Pin.host == host, sa.or_(Pin.placement.is_not(None), to_release))
     ).all()
 
 

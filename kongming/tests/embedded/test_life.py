@@ -113,6 +113,10 @@ class InstanceTest(LifeTestCase):
             f"pCPU 7 of host two is already held by the pin of instance {UNKNOWN}.", reason
         )
         self.assertEqual({("two", 7): UNKNOWN}, self.claims())
+        # it does not stay on what it brought along, which is another's here
+        unpinned = {**dict.fromkeys("0123", "0-15"), "7": "0-15"}
+        self.eventually(lambda: self.observed()["vcpus"].items() <= unpinned.items())
+        self.eventually(lambda: base.rows("pins")[0]["in_force"] is None)
         # another wish helps
         wish = {**WISH, "vcpus": {"*": "4-6"}}
         self.assertEqual(200, self.request("PUT", f"/v1/pins/{VNF}", json=wish).status_code)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What reports mean for pins: waiting, pending, applied, drifted, failed; host to host."""
 
+from typing import Any
+
 from kongming.conductor.reports import Answer
+from kongming.db import engine, pins
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, outcome, placement
 
@@ -154,6 +157,46 @@ class MigrationTest(base.ConductorTestCase):
                 self.delete(uuid)
             self.report(full=True)
             self.report(host="two", full=True)
+
+
+class NoPlaceTest(base.ConductorTestCase):
+    """An instance comes to a host on which another holds the pCPUs that its pin names."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_instances(A)
+        self.create(A, "4")
+        self.confirm(A)
+        self.run_instances(B, host="two")
+        self.create(B, "4")
+        self.confirm(B, host="two")
+        self.report(self.instance(A, "two"), self.instance(B, "two"), host="two", full=True)
+
+    def to_do(self) -> dict[str, Any]:
+        """Return what the agent of the host shall do with each instance."""
+        with engine.reader() as session:
+            return {row.instance_uuid: row.placement for row in pins.for_agent(session, "two")}
+
+    def test_what_it_brought_along_is_released(self) -> None:
+        self.assertEqual("failed", self.row(A).status)
+        self.assertEqual({B: "4"}, self.claims("two"))
+        self.assertIsNone(self.to_do()[A])
+        self.report(host="two", outcomes=[outcome(A, 1, "released")])
+        self.assertEqual("failed", self.row(A).status)
+        self.assertIsNone(self.row(A).in_force)
+        self.assertEqual([B], list(self.to_do()))
+
+    def test_placed_as_soon_as_there_is_room(self) -> None:
+        self.report(host="two", outcomes=[outcome(A, 1, "released")])
+        self.delete(B)
+        self.confirm(B, host="two")
+        self.report(self.instance(A, "two"), self.instance(B, "two"), host="two", full=True)
+        self.assertEqual(("pending", 2), (self.row(A).status, self.row(A).generation))
+        self.report(host="two", outcomes=[outcome(A, 1, "released")])
+        self.assertEqual("pending", self.row(A).status)
+        self.assertEqual({A: "4"}, self.claims("two"))
+        self.confirm(A, host="two")
+        self.assertEqual("applied", self.row(A).status)
 
 
 class LifecycleTest(base.ConductorTestCase):
