@@ -71,6 +71,18 @@ class PinTest(base.KongMingCase):
         self.eventually(lambda: self.vcpus_allowed() == os.sched_getaffinity(0))
         self.answer("DELETE", path, 204)
 
+    def test_a_pin_follows_a_cold_migration(self) -> None:
+        body = {"instance_uuid": self.server, "vcpus": {"0": str(CPU)}}
+        self.answer("POST", "/v1/pins", 201, json=body)
+        self.eventually(lambda: self.vcpus_allowed() == {CPU})
+        # Nova defines the domain anew, without any pin.
+        self.cloud.admin.act(self.server, "migrate")
+        there = self.cloud.admin.wait_for(self.server, "VERIFY_RESIZE")["OS-EXT-SRV-ATTR:host"]
+        self.eventually(lambda: self.vcpus_allowed() == {CPU})
+        pin = self.answer("GET", f"/v1/pins/{self.server}", 200)
+        self.assertEqual(there, pin["host"])
+        self.answer("DELETE", f"/v1/pins/{self.server}", 204)
+
     def test_others_do_not_even_see_it(self) -> None:
         stranger = self.kongming.client(self.cloud.alt)
         self.assertEqual(404, stranger.get(f"/v1/instances/{self.server}").status_code)
