@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sets of CPUs (or NUMA nodes) as integer bitmasks, and their text form ``0-3,^2,8``."""
 
+import functools
 from collections.abc import Iterable, Iterator
 
 #: Highest CPU number that text may name: Linux on x86-64 is built for at most
@@ -36,6 +37,8 @@ def parse(text: str) -> int:
     return mask
 
 
+# the same few sets are written again and again: an answer about a fleet has a text for each vCPU
+@functools.lru_cache(maxsize=16384)
 def to_text(mask: int) -> str:
     """Return the shortest text form of a bitmask, ascending: ``0-3,8``; ``""`` if empty."""
     parts = []

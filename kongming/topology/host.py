@@ -56,7 +56,7 @@ class NumaNode:
     @functools.cached_property
     def core_groups(self) -> tuple[CoreGroup, ...]:
         """The cores, grouped by how their siblings are numbered."""
-        return group(self.cpus, (core.cpus for core in self.cores))
+        return _group(self.cpus, tuple(core.cpus for core in self.cores))
 
     @functools.cached_property
     def memory_of(self) -> Mapping[int, int]:
@@ -169,9 +169,7 @@ class Host:
                     memory_mib=node["memory_mib"],
                     pages=tuple(Pages(**pages) for pages in node["pages"]),
                     distances={int(key): value for key, value in node["distances"].items()},
-                    cores=tuple(
-                        Core(**{**core, "cpus": _mask(core["cpus"])}) for core in node["cores"]
-                    ),
+                    cores=tuple(_core(**core) for core in node["cores"]),
                     reserved_mib=node.get("reserved_mib", 0),
                 )
                 for node in data["nodes"]
@@ -179,5 +177,15 @@ class Host:
         )
 
 
+# A fleet is made of few kinds of hosts, whose parts are alike: they are kept in memory once.
+@functools.lru_cache(maxsize=65536)
+def _core(socket: int, die: int, core: int, cpus: str) -> Core:
+    return Core(socket, die, core, _mask(cpus))
+
+
+_group = functools.lru_cache(maxsize=4096)(group)
+
+
+@functools.lru_cache(maxsize=65536)
 def _mask(text: str) -> int:
     return cpuset.parse(text) if text else 0
