@@ -19,7 +19,10 @@
     │   ├── PinExists
     │   ├── PlacedByOthers
     │   └── StaleGeneration
-    └── ControlPlaneUnavailable       503
+    └── Unavailable                   503
+        ├── ControlPlaneUnavailable
+        └── NovaUnavailable
+            └── NovaRefuses
 
 They travel over RPC: each is rebuilt from its message and keyword arguments.
 """
@@ -160,10 +163,25 @@ class StaleGeneration(Conflict):
     template = "generation: {given} is stale, the pin is at generation {current}."
 
 
-class ControlPlaneUnavailable(KongMingError):
+class Unavailable(KongMingError):
+    """Another service that the answer depends on is away."""
+
     status = 503
+    code = "resource_pin.unavailable"
+
+
+class ControlPlaneUnavailable(Unavailable):
     code = "resource_pin.conductor_unavailable"
     template = "No conductor answered in {seconds} s; it is not known whether it acted."
+
+
+class NovaUnavailable(Unavailable):
+    code = "resource_pin.nova_unavailable"
+    template = "Nova does not answer, and it alone knows whose the instance is; try again."
+
+
+class NovaRefuses(NovaUnavailable):
+    template = "Nova refuses to answer the user of [service_credentials]."
 
 
 #: What a host lacks for the moment; everything else in a reason is wrong with the wish.

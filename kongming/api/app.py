@@ -11,6 +11,7 @@ from oslo_middleware import http_proxy_to_wsgi, request_id
 from kongming.api import auth, errors, hooks, sizelimit
 from kongming.api.root import Root
 from kongming.api.routes import Request
+from kongming.compute.nova import Nova
 from kongming.conductor.rpcapi import ConductorAPI
 
 
@@ -24,7 +25,10 @@ def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
     application: Any = pecan.make_app(
         Root(),
         request_cls=Request,
-        hooks=[errors.ErrorHook(), hooks.RequestHook(ConductorAPI(connection))],
+        hooks=[
+            errors.ErrorHook(),
+            hooks.RequestHook(ConductorAPI(connection), Nova.from_conf(conf)),
+        ],
         # host names end in .example.org, which is no content type
         guess_content_type_from_ext=False,
         force_canonical=False,

@@ -78,7 +78,7 @@ class ErrorHook(hooks.PecanHook):
             error = exception.BadRequest.field("URL", "path or query string is not UTF-8")
         if isinstance(error, exception.KongMingError) and error.status < 500:
             return response(error.status, error.errors, request_id)
-        if isinstance(error, exception.ControlPlaneUnavailable):
+        if isinstance(error, exception.Unavailable):
             LOG.error("%s: %s", request_id, error.message)
             return response(error.status, error.errors, request_id)
         if isinstance(error, exc.HTTPException):

@@ -6,21 +6,24 @@ from typing import Any
 from pecan import hooks
 
 from kongming.api import microversion
+from kongming.compute.nova import Nova
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext
 
 
 class RequestHook(hooks.PecanHook):
-    """Sets ``request.context`` (who asks), ``.version`` and ``.conductor``."""
+    """Sets ``request.context`` (who asks), ``.version``, ``.conductor`` and ``.nova``."""
 
-    def __init__(self, conductor: ConductorAPI) -> None:
+    def __init__(self, conductor: ConductorAPI, nova: Nova | None) -> None:
         self._conductor = conductor
+        self._nova = nova
 
     def on_route(self, state: Any) -> None:
         """Prepare a request; refuses versions that do not exist."""
         request = state.request
         request.context = RequestContext.from_environ(request.environ)
         request.conductor = self._conductor
+        request.nova = self._nova
         request.GET  # noqa: B018  fails here, not in some controller, unless it is UTF-8
         request.version = microversion.negotiate(request.headers)
 

@@ -9,6 +9,7 @@ from sqlalchemy import orm
 
 from kongming import exception, objects, policy
 from kongming.api import body
+from kongming.compute.nova import Nova
 from kongming.context import RequestContext
 from kongming.db import engine, instances, pins
 from kongming.policies import instances as instance_rules
@@ -48,19 +49,22 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
 
 
 def future_owner(
-    context: RequestContext, asked: Any, uuid: str, wait: bool
+    context: RequestContext, asked: Any, uuid: str, wait: bool, nova: Nova | None
 ) -> dict[str, str | None]:
     """Return project and user of a pin that is asked for: those of its instance, if it is known.
 
     :param asked: the body, whose ``project_id`` and ``user_id`` may be unset
     :param wait: accept an instance that no host reports yet
+    :param nova: whom to ask for such an instance, unless the caller may act for every project
     :raises BadRequest: the caller may not name an owner
     :raises InstanceNotFound, Forbidden: as `load_instance`
+    :raises NovaUnavailable: Nova was to be asked, and does not tell
     """
     owner = {"project_id": context.project_id, "user_id": context.user_id}
+    for_others = policy.allows(context, pin_rules.CREATE_FOR_OTHERS)
     for name in owner:
         if body.has(asked, name):
-            if not policy.allows(context, pin_rules.CREATE_FOR_OTHERS):
+            if not for_others:
                 raise exception.BadRequest.field(name, "only admins and services may set it")
             owner[name] = getattr(asked, name)
     try:
@@ -70,8 +74,20 @@ def future_owner(
             known = instances.get(session, uuid) is not None
         if known or not wait:
             raise
-        return owner
+        return owner if for_others or nova is None else _own_server(context, uuid, nova)
     return {name: getattr(instance, name) or value for name, value in owner.items()}
+
+
+def _own_server(context: RequestContext, uuid: str, nova: Nova) -> dict[str, str | None]:
+    """Return project and user of a server that the caller may pin.
+
+    :raises InstanceNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not pin it
+    """
+    server = nova.server(uuid)
+    missing = exception.InstanceNotFound(instance_uuid=uuid)
+    policy.authorize_owned(context, pin_rules.CREATE, instance_rules.GET, server, hidden=missing)
+    return {"project_id": server.project_id, "user_id": server.user_id}
 
 
 def visible(

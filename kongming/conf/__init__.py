@@ -3,9 +3,19 @@
 
 from oslo_config import cfg
 
-from kongming.conf import agent, api, conductor, default, libvirt, simulated
+from kongming.conf import (
+    agent,
+    api,
+    conductor,
+    default,
+    libvirt,
+    service_credentials,
+    simulated,
+)
 
 CONF = cfg.CONF
 
-for _module in (default, api, conductor, agent, libvirt, simulated):
+MODULES = (default, api, conductor, agent, libvirt, simulated, service_credentials)
+
+for _module in MODULES:
     _module.register_opts(CONF)

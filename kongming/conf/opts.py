@@ -3,13 +3,9 @@
 
 from typing import Any
 
-from kongming.conf import agent, api, conductor, default, libvirt, simulated
+from kongming.conf import MODULES
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
     """Return each group with its options."""
-    return [
-        entry
-        for module in (default, api, conductor, agent, libvirt, simulated)
-        for entry in module.list_opts()
-    ]
+    return [entry for module in MODULES for entry in module.list_opts()]

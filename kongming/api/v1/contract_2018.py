@@ -115,7 +115,7 @@ class MappingsController(Collection):
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
         wish = Wish(every_vcpu=asked.cpus())
         wait = asked.wait_until_active is True
-        owner = future_owner(request.context, asked, uuid, wait)
+        owner = future_owner(request.context, asked, uuid, wait, request.nova)
         pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
         stored = request.conductor.create_pin(request.context, pin, wait=wait)
         pecan.response.status = 201

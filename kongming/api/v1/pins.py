@@ -176,10 +176,9 @@ class PinsController(Collection):
         not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
         _check_override(wish)
-        wait = body.has(asked, "project_id")
-        pin = objects.Pin(
-            instance_uuid=uuid, wish=wish, **future_owner(request.context, asked, uuid, wait)
-        )
+        wait = body.has(asked, "project_id") or (planned and _plans_own(request))
+        owner = future_owner(request.context, asked, uuid, wait, request.nova)
+        pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
         stored = request.conductor.create_pin(request.context, pin, wait, **_target(asked))
         pecan.response.status = 201
         pecan.response.location = links.to(request, "pins", uuid)[0].href
@@ -236,6 +235,13 @@ def placement(placed: Any) -> Placement | None:
 def _check_override(wish: Wish) -> None:
     if wish.override:
         policy.authorize(pecan.request.context, rules.OVERRIDE)
+
+
+def _plans_own(request: Any) -> bool:
+    """Whether the caller may pin servers of its own that are yet to come: if Nova can be asked."""
+    if request.nova is None:
+        return False
+    return not policy.allows(request.context, rules.CREATE_FOR_OTHERS)
 
 
 def _target(asked: NewPin) -> dict[str, Any]:

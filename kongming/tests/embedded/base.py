@@ -100,14 +100,16 @@ class KongMing(fixtures.Fixture):
         fleet_text: str = FLEET,
         interval: int = 60,
         agent: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         **api: Any,
     ) -> None:
-        """Describe it; ``agent`` and ``api`` are options of those groups."""
+        """Describe it; ``agent`` and ``api`` are options of those groups, ``options`` of any."""
         super().__init__()
         self._fleet_text = fleet_text
         self._interval = interval
         self._agent = agent or {}
         self._api = api
+        self._options = options or {}
 
     def _setUp(self) -> None:
         self.useFixture(base.Log())
@@ -122,10 +124,9 @@ class KongMing(fixtures.Fixture):
         self.configuration.set("www_authenticate_uri", uri, "keystone_authtoken")
         loading.register_auth_conf_options(self.conf, "keystone_authtoken")
         self.configuration.set("auth_type", "none", "keystone_authtoken")
-        for name, value in self._agent.items():
-            self.configuration.set(name, value, "agent")
-        for name, value in self._api.items():
-            self.configuration.set(name, value, "api")
+        for group, values in {**self._options, "agent": self._agent, "api": self._api}.items():
+            for name, value in values.items():
+                self.configuration.set(name, value, group)
         self.useFixture(base.Database())
         self.fleet = simulated.Fleet(fleet.parse(yaml.safe_load(self._fleet_text)))
         self.addCleanup(self.stop)
@@ -304,10 +305,20 @@ class EmbeddedTestCase(Talk, base.BareTestCase):
     agent_options: ClassVar[dict[str, Any]] = {}
     api_options: ClassVar[dict[str, Any]] = {}
 
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Return the options of other groups."""
+        return {}
+
     def setUp(self) -> None:
         super().setUp()
         self.kongming = self.useFixture(
-            KongMing(self.fleet_text, self.interval, self.agent_options, **self.api_options)
+            KongMing(
+                self.fleet_text,
+                self.interval,
+                self.agent_options,
+                self.options(),
+                **self.api_options,
+            )
         )
         self.conf = self.kongming.conf
 

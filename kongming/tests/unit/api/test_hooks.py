@@ -26,7 +26,7 @@ class RequestIdTest(base.BareTestCase):
         return request_id
 
     def test_api(self) -> None:
-        hook = hooks.RequestHook(conductor=None)  # type: ignore[arg-type]
+        hook = hooks.RequestHook(conductor=None, nova=None)  # type: ignore[arg-type]
         for number in (1, 2):
             environ = {"openstack.request_id": f"req-{number}", "HTTP_X_ROLES": "member"}
             state = types.SimpleNamespace(request=routes.Request.blank("/v1", environ=environ))
