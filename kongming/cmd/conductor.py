@@ -2,10 +2,15 @@
 """kongming-conductor: decides on claims; the only writer to the database."""
 
 from kongming import service
+from kongming.compute import notifications
 from kongming.conductor.manager import ConductorManager
 
 
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-conductor")
+    try:
+        notifications.handlers(conf)
+    except notifications.ConfigurationError as error:
+        service.fail("kongming-conductor", error)
     return service.serve(conf, lambda: ConductorManager(conf), conf.conductor.workers)

@@ -10,8 +10,11 @@ from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
+from kongming.compute import notifications
+from kongming.compute.notifications import Listener
 from kongming.conductor import pins, reports, reservations
 from kongming.conductor.expiry import Expiry
+from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
 from kongming.context import RequestContext
 from kongming.db import engine
@@ -46,15 +49,24 @@ class ConductorManager:
         self._server = rpc.server(self._transport, rpc.CONDUCTOR_TOPIC, conf.host, self)
         self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
         self._expiry = Expiry(self._tell)
+        self._listener: Listener | None = None
+        if listened := notifications.handlers(conf):
+            follower = Follower(conf, self._tell)
+            # one pool: whichever conductor takes an event, the others do not
+            self._listener = Listener(conf, listened, "kongming-conductor", follower.take)
 
     def start(self) -> None:
         """Begin to answer calls."""
         self._server.start()
         self._expiry.start()
+        if self._listener is not None:
+            self._listener.start()
         LOG.info("Conductor is ready")
 
     def stop(self) -> None:
         """Finish the calls under way and leave the broker."""
+        if self._listener is not None:
+            self._listener.stop()
         self._server.stop()
         self._server.wait()
         self._expiry.stop()

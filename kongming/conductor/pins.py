@@ -18,9 +18,17 @@ from kongming.topology.wish import Wish
 
 @retried
 def create(
-    context: RequestContext, pin: objects.Pin, wait: bool, target: Target | None = None
+    context: RequestContext,
+    pin: objects.Pin,
+    wait: bool,
+    target: Target | None = None,
+    origin: str | None = None,
 ) -> objects.Pin:
-    """Store a new pin and claim its placement; see `ConductorAPI.create_pin`."""
+    """Store a new pin and claim its placement; see `ConductorAPI.create_pin`.
+
+    :param origin: `models.METADATA` makes a pin that is kept as ``failed`` where another would
+        be refused: nobody waits for the answer, and each report of the host tries it again
+    """
     uuid = pin.instance_uuid
     with everything_of(uuid, *([target.host] if target else [])) as held:
         row, instance = held.pin, held.instance
@@ -37,7 +45,14 @@ def create(
         row.deleted = False
         row.created_at = timeutils.utcnow()
         row.updated_at = None
-        _decide(held, row, pin.wish)
+        row.origin = origin
+        try:
+            _decide(held, row, pin.wish)
+        except (exception.SeveralProblems, exception.CpuAlreadyClaimed) as error:
+            # what is yet to be released has a placement that must not be forgotten
+            if origin is None or row.in_force is not None:
+                raise
+            row.status, row.reason = FAILED, error.message
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
         held.session.add(row)
@@ -46,15 +61,21 @@ def create(
 
 
 @retried
-def update(context: RequestContext, uuid: str, wish: Wish, generation: int | None) -> objects.Pin:
-    """Replace the wish of a pin; see `ConductorAPI.update_pin`."""
+def update(
+    context: RequestContext,
+    uuid: str,
+    wish: Wish,
+    generation: int | None,
+    origin: str | None = None,
+) -> objects.Pin:
+    """Replace the wish of a pin, and its origin; see `ConductorAPI.update_pin`."""
     with everything_of(uuid) as held:
         row = held.pin
         if row is None or row.deleted:
             raise exception.PinNotFound(instance_uuid=uuid)
-        if generation is not None and generation != row.generation:
-            raise exception.StaleGeneration(given=generation, current=row.generation)
+        _insist(row, generation)
         row.updated_at = timeutils.utcnow()
+        row.origin = origin
         # what is reserved was for the former wish
         reservations.release(held)
         _decide(held, row, wish)
@@ -63,8 +84,10 @@ def update(context: RequestContext, uuid: str, wish: Wish, generation: int | Non
 
 
 @retried
-def delete(context: RequestContext, uuid: str) -> str | None:
-    """Delete a pin; see `ConductorAPI.delete_pin`.
+def delete(context: RequestContext, uuid: str, generation: int | None = None) -> str | None:
+    """Delete a pin (with a generation, only if that is the present one).
+
+    See `ConductorAPI.delete_pin`.
 
     :returns: the host that has to release the instance, None if there is nothing to do
     """
@@ -72,6 +95,7 @@ def delete(context: RequestContext, uuid: str) -> str | None:
         row = held.pin
         if row is None or row.deleted:
             raise exception.PinNotFound(instance_uuid=uuid)
+        _insist(row, generation)
         reserved_on = None if held.reservation is None else held.reservation.host
         reservations.release(held)
         row.in_force = (row.in_force or Placement()).joined(row.placement) or None
@@ -86,6 +110,23 @@ def delete(context: RequestContext, uuid: str) -> str | None:
         # the claims stay until the host confirms that the instance left the CPUs
         hosts.raise_generation(held.session, [held.instance.host])
         return held.instance.host
+
+
+@retried
+def refuse(context: RequestContext, uuid: str, reason: str) -> None:
+    """Write into the history of a pin, if there is one, why a new wish was not taken."""
+    with everything_of(uuid) as held:
+        if held.pin is None or held.pin.deleted:
+            return
+        line = history.line(context, held.pin, "refused") | {"reason": reason}
+        last = pin_events.last(held.session, uuid)
+        if last is None or (last.event, last.reason) != (line["event"], reason):
+            pin_events.add(held.session, [line])
+
+
+def _insist(row: models.Pin, generation: int | None) -> None:
+    if generation is not None and generation != row.generation:
+        raise exception.StaleGeneration(given=generation, current=row.generation)
 
 
 def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:

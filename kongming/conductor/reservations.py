@@ -91,10 +91,27 @@ def expire(context: RequestContext, uuid: str, now: datetime.datetime) -> str | 
     with everything_of(uuid) as held:
         if held.reservation is None or held.reservation.expires_at >= now:
             return None
-        host = held.reservation.host
-        release(held)
-        if held.pin is not None and held.pin.status == WAITING:
-            held.pin.reason = f"the reservation on host {host} expired"
-            held.pin.updated_at = now
-            pin_events.add(held.session, [history.line(context, held.pin, "expired")])
-        return host
+        return _end(context, held, "expired", "the reservation on host {host} expired")
+
+
+@retried
+def give_up(context: RequestContext, uuid: str) -> str | None:
+    """End the reservation of an instance that could not be built.
+
+    :returns: the host on which it was, None if there is none
+    """
+    with everything_of(uuid) as held:
+        if held.reservation is None:
+            return None
+        return _end(context, held, WAITING, "the instance could not be built on host {host}")
+
+
+def _end(context: RequestContext, held: Locked, event: str, reason: str) -> str:
+    assert held.reservation is not None
+    host = held.reservation.host
+    release(held)
+    if held.pin is not None and held.pin.status == WAITING:
+        held.pin.reason = reason.format(host=host)
+        held.pin.updated_at = timeutils.utcnow()
+        pin_events.add(held.session, [history.line(context, held.pin, event)])
+    return host

@@ -9,13 +9,14 @@ from kongming.conf import (
     conductor,
     default,
     libvirt,
+    notifications,
     service_credentials,
     simulated,
 )
 
 CONF = cfg.CONF
 
-MODULES = (default, api, conductor, agent, libvirt, simulated, service_credentials)
+MODULES = (default, api, conductor, agent, libvirt, simulated, service_credentials, notifications)
 
 for _module in MODULES:
     _module.register_opts(CONF)

@@ -26,6 +26,15 @@ Lower it to notice tampering and dead hosts sooner, at the price of load.
 """,
     ),
     cfg.StrOpt(
+        "agent_trigger_metadata_key",
+        default="kongming-vcpu-pinning",
+        help="""
+Key in the metadata of a server whose value is its wish: a CPU set for every vCPU, or a pin as JSON.
+It counts where Nova's notifications are listened to, by a conductor or an agent. Change it if your
+users have other keys already.
+""",
+    ),
+    cfg.StrOpt(
         "managed_cpus",
         help="""
 pCPUs on which instances may be placed, such as ``2-31,^16``; all online ones if unset.

@@ -16,6 +16,9 @@ from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
 
+#: The origin of a pin that follows the metadata of its server.
+METADATA = "metadata"
+
 
 class Topology(sa.types.TypeDecorator[Any]):
     """A dataclass of kongming.topology, stored as the JSON of its ``to_dict``."""
@@ -83,7 +86,10 @@ class Instance(Base):
 
 
 class Pin(Base):
-    """A pin; ``deleted`` ones still hold their claims until the host has released them."""
+    """A pin; ``deleted`` ones still hold their claims until the host has released them.
+
+    ``origin`` is `METADATA` or, if somebody asked for the present wish, None.
+    """
 
     __tablename__ = "pins"
     __table_args__ = (
@@ -108,6 +114,7 @@ class Pin(Base):
         sa.DateTime, nullable=False, default=timeutils.utcnow
     )
     updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+    origin: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
 
 
 class Claim(Base):

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Nova API that knows one call: the answers have the form that Nova 34 gives an admin."""
+"""What Nova answers and tells: an API that knows one call, and notifications as recorded."""
 
+import copy
 import json
+import pathlib
 import threading
 from typing import Any
 from wsgiref import simple_server
 
 import fixtures
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging import opts as messaging
+
+from kongming.tests.unit import compute
 
 #: Each as ``GET /servers/{id}`` shows it, but for what nobody here reads.
 Servers = dict[str, dict[str, Any]]
@@ -88,3 +95,79 @@ class NovaAPI(fixtures.Fixture):
             "min_version": oldest,
             "links": links,
         }
+
+
+#: Notifications of Nova 34, in the order in which they were recorded.
+RECORDED: list[dict[str, Any]] = json.loads(
+    (pathlib.Path(compute.__file__).parent / "nova_34.json").read_text()
+)
+VERSIONED, LEGACY = "versioned_notifications", "notifications"
+
+
+def recorded(event: str, topic: str = VERSIONED) -> dict[str, Any]:
+    """Return a copy of what was recorded of an event."""
+    (found,) = (each for each in RECORDED if (each["topic"], each["event"]) == (topic, event))
+    return copy.deepcopy(found)
+
+
+def payload(event: str, uuid: str, metadata: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return the payload of a versioned event of a server of project telco.
+
+    An event that was not recorded has the payload of the recorded one that is most like it.
+    """
+    if event.startswith("compute_task."):
+        found = recorded("compute_task.migrate_server.error")["payload"]
+        found["nova_object.data"] |= {"instance_uuid": uuid} | changes
+        return found
+    names = [each["event"] for each in RECORDED if each["topic"] == VERSIONED]
+    found = recorded(event if event in names else "instance.create.end")["payload"]
+    owner = {"uuid": uuid, "tenant_id": "telco", "user_id": "mano"}
+    found["nova_object.data"] |= owner | {"metadata": metadata or {}} | changes
+    return found
+
+
+def legacy_payload(uuid: str, **changes: Any) -> dict[str, Any]:
+    """Return the payload of a legacy event of a server of project telco."""
+    found = recorded("compute.instance.power_on.end", LEGACY)["payload"]
+    owner = {"instance_id": uuid, "tenant_id": "telco", "user_id": "mano"}
+    return {**found, **owner, **changes}
+
+
+class _Context(oslo_messaging.NoOpSerializer):
+    """Puts into each message the context that was recorded."""
+
+    def serialize_context(self, ctxt: Any) -> dict[str, Any]:
+        """Return it."""
+        found: dict[str, Any] = recorded("instance.create.end")["ctxt"]
+        return found
+
+
+class Publisher(fixtures.Fixture):
+    """Sends notifications as Nova does, to a broker."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def _setUp(self) -> None:
+        # Nova's configuration is not KongMing's
+        conf = cfg.ConfigOpts()
+        for group, options in messaging.list_opts():
+            conf.register_opts(options, group=group)
+        conf([])
+        conf.set_override("control_exchange", "nova")
+        self._transport = oslo_messaging.get_notification_transport(conf, url=self._url)
+        if not self._url.startswith("fake:"):
+            self.addCleanup(self._transport.cleanup)
+
+    def send(self, event: str, content: dict[str, Any], topic: str = VERSIONED) -> None:
+        """Send an event."""
+        notifier = oslo_messaging.Notifier(
+            self._transport,
+            "nova-compute:fake1",
+            driver="messagingv2",
+            topics=[topic],
+            serializer=_Context(),
+        )
+        send = notifier.error if event.endswith("error") else notifier.info
+        send({}, event, content)

@@ -112,7 +112,7 @@ class KongMing(fixtures.Fixture):
         self._options = options or {}
 
     def _setUp(self) -> None:
-        self.useFixture(base.Log())
+        self.log = self.useFixture(base.Log())
         self.useFixture(Haste())
         self.addCleanup(impl_fake.FakeExchangeManager.cleanup)
         self.configuration = self.useFixture(base.Configuration())

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pins follow what Nova tells of their servers."""
+
+from collections.abc import Callable
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from kongming import exception, objects
+from kongming.compute.events import News, What
+from kongming.compute.metadata import wish_of
+from kongming.compute.nova import Nova
+from kongming.conductor import pins, reservations
+from kongming.context import RequestContext
+from kongming.db import engine, models
+from kongming.db import pins as db_pins
+from kongming.topology.wish import Wish, WishError
+
+LOG = logging.getLogger(__name__)
+
+#: Somebody else changed the pin since it was looked at, and that is as new as this event.
+_OVERTAKEN = (exception.PinExists, exception.PinNotFound, exception.StaleGeneration)
+
+
+class Follower:
+    """Carries out news; any thread may use it.
+
+    :param tell: is called with a context and the name of a host whose agent must hear of it
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, tell: Callable[[RequestContext, str | None], None]
+    ) -> None:
+        self._key = conf.agent.agent_trigger_metadata_key
+        self._nova = Nova.from_conf(conf)
+        self._tell = tell
+        # what was last logged of a server: its events are many
+        self._said: dict[str, str] = {}
+
+    def take(self, context: RequestContext, news: News) -> None:
+        """Bring the pin of a server to what the news say."""
+        try:
+            if news.what == What.DELETED:
+                self._said.pop(news.uuid, None)
+                self._tell(context, pins.delete(context, news.uuid))
+            elif news.what == What.NOT_BUILT:
+                self._tell(context, reservations.give_up(context, news.uuid))
+            else:
+                self._follow(context, news)
+        except _OVERTAKEN as error:
+            LOG.debug("Server %s: nothing to do: %s", news.uuid, error)
+
+    def _follow(self, context: RequestContext, news: News) -> None:
+        metadata = news.metadata
+        if metadata is None:
+            try:
+                metadata = self._ask(news.uuid)
+            except exception.InstanceNotFound:
+                return
+        text = metadata.get(self._key)
+        with engine.reader() as session:
+            pin = db_pins.get(session, news.uuid)
+        if pin is not None and pin.origin != models.METADATA:
+            if text is not None:
+                self._say(news.uuid, f"{self._key} is ignored: the pin was made otherwise")
+        elif text is None:
+            if pin is not None:
+                self._tell(context, pins.delete(context, news.uuid, pin.generation))
+        else:
+            self._obey(context, news, text, pin)
+
+    def _ask(self, uuid: str) -> dict[str, str]:
+        assert self._nova is not None, "notifications.handlers() insists on it"
+        return dict(self._nova.server(uuid).metadata)
+
+    def _obey(self, context: RequestContext, news: News, text: str, pin: models.Pin | None) -> None:
+        try:
+            wish = wish_of(text)
+            if pin is None or pin.wish != wish:
+                self._tell(context, self._store(context, news, wish, pin).host)
+            self._said.pop(news.uuid, None)
+        except (WishError, exception.SeveralProblems, exception.CpuAlreadyClaimed) as error:
+            reason = f"{self._key}: {error}"
+            self._say(news.uuid, reason)
+            pins.refuse(context, news.uuid, reason)
+
+    def _store(
+        self, context: RequestContext, news: News, wish: Wish, pin: models.Pin | None
+    ) -> objects.Pin:
+        if pin is not None:
+            return pins.update(context, news.uuid, wish, pin.generation, models.METADATA)
+        new = objects.Pin(
+            instance_uuid=news.uuid,
+            project_id=news.project_id,
+            user_id=news.user_id,
+            wish=wish,
+        )
+        return pins.create(context, new, wait=True, origin=models.METADATA)
+
+    def _say(self, uuid: str, text: str) -> None:
+        if self._said.get(uuid) != text:
+            self._said[uuid] = text
+            LOG.warning("Instance %s: %s", uuid, text)

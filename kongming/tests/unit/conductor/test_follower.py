@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+import datetime
+
+import fixtures
+
+from kongming.compute.events import News, What
+from kongming.conductor import pins, reservations
+from kongming.conductor.follower import Follower
+from kongming.conductor.reservations import Target
+from kongming.context import RequestContext
+from kongming.db import engine
+from kongming.db import reservations as db_reservations
+from kongming.tests import nova
+from kongming.tests.unit.conductor.base import A, B, ConductorTestCase
+from kongming.topology.answer import Size
+from kongming.topology.wish import Wish
+
+KEY = "kongming-vcpu-pinning"
+ROOM = Target("one", Size(2, 512), 600)
+
+
+class FollowerTestCase(ConductorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: list[str | None] = []
+        self.follower = Follower(self.conf, self.tell)
+        self.report(full=True)
+
+    def tell(self, context: RequestContext, host: str | None) -> None:
+        """Take down whose agent must hear."""
+        self.told.append(host)
+
+    def news(self, what: What, uuid: str = A, metadata: dict[str, str] | None = None) -> None:
+        """Let Nova tell something of a server of project telco."""
+        self.follower.take(self.context, News(what, uuid, "telco", "mano", metadata))
+
+    def metadata(self, value: str | None, uuid: str = A, key: str = KEY) -> None:
+        """Let Nova tell the metadata of a server."""
+        others = {"role": "vnf"}
+        self.news(What.METADATA, uuid, others if value is None else others | {key: value})
+
+
+class MetadataTest(FollowerTestCase):
+    def test_server_that_runs_is_pinned(self) -> None:
+        self.run_instances(A)
+        self.metadata("4-5")
+        pin = self.row(A)
+        self.assertEqual(
+            (Wish(every_vcpu=0b11_0000), "one", "pending", "telco", "mano", "metadata"),
+            (pin.wish, pin.host, pin.status, pin.project_id, pin.user_id, pin.origin),
+        )
+        self.assertEqual(["one"], self.told)
+
+    def test_server_that_nobody_reports_yet_waits(self) -> None:
+        self.metadata('{"cpu_policy": "dedicated"}')
+        self.assertEqual(("waiting", None), self.status(A))
+        self.run_instances(A)
+        self.assertEqual(("pending", None), self.status(A))
+        self.assertEqual({A: "0-1"}, self.claims())
+
+    def test_the_same_again_changes_nothing(self) -> None:
+        self.run_instances(A)
+        self.metadata("4-5")
+        before = self.database()
+        for _ in range(3):
+            self.metadata(" 4,5")
+        self.assertEqual(before, self.database())
+        self.assertEqual(["one"], self.told)
+
+    def test_changed(self) -> None:
+        self.run_instances(A)
+        self.metadata("4-5")
+        self.metadata("6")
+        pin = self.row(A)
+        self.assertEqual((64, 2, "metadata"), (pin.wish.every_vcpu, pin.generation, pin.origin))
+        self.assertEqual(["created", "changed"], self.events(A))
+
+    def test_removed(self) -> None:
+        self.run_instances(A)
+        self.metadata("4-5")
+        self.confirm(A)
+        self.metadata(None)
+        self.assertTrue(self.row(A).deleted)
+        self.assertEqual(["one", "one"], self.told)
+        self.confirm(A)
+        self.assertIsNone(self.row_or_none(A))
+
+    def test_other_keys(self) -> None:
+        self.run_instances(A)
+        self.metadata("4-5", key="vcpus")
+        self.assertIsNone(self.row_or_none(A))
+        self.configuration.set("agent_trigger_metadata_key", "vcpus", "agent")
+        self.follower = Follower(self.conf, self.tell)
+        self.metadata("4-5", key="vcpus")
+        self.assertEqual("pending", self.row(A).status)
+
+
+class OriginTest(FollowerTestCase):
+    def test_pin_of_somebody_else_stays(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        before = self.database()
+        for value in ("5", "nonsense", None, "5", "5"):
+            self.metadata(value)
+        self.assertEqual(before, self.database())
+        self.assertEqual(1, self.log.output.count("is ignored"))
+
+    def test_whoever_changes_the_pin_takes_it_over(self) -> None:
+        self.run_instances(A)
+        self.metadata("4")
+        self.update(A, "6")
+        self.metadata("7")
+        self.metadata(None)
+        pin = self.row(A)
+        self.assertEqual((64, None, False), (pin.wish.every_vcpu, pin.origin, pin.deleted))
+
+    def test_change_in_between_wins(self) -> None:
+        self.run_instances(A)
+        self.metadata("4")
+        for value in ("5", None):
+            stale = self.row(A)
+            self.update(A, "6")
+            # what was read before the change
+            name = "kongming.conductor.follower.db_pins.get"
+            with fixtures.MonkeyPatch(name, lambda *_, pin=stale: pin):
+                self.metadata(value)
+            pin = self.row(A)
+            self.assertEqual((64, None, False), (pin.wish.every_vcpu, pin.origin, pin.deleted))
+            pins.update(self.context, A, Wish(every_vcpu=16), None, "metadata")
+
+    def test_deleted_by_its_owner_it_is_back_with_the_next_event(self) -> None:
+        self.run_instances(A)
+        self.metadata("4")
+        self.delete(A)
+        self.metadata("4")
+        self.assertFalse(self.row(A).deleted)
+
+
+class RefusedTest(FollowerTestCase):
+    def test_malformed(self) -> None:
+        self.run_instances(A)
+        for _ in range(3):
+            self.metadata("4-")
+        self.assertIsNone(self.row_or_none(A))
+        self.assertEqual(1, self.log.output.count(f"Instance {A}: {KEY}: value"))
+
+    def test_malformed_change_is_told_by_the_history_once(self) -> None:
+        self.run_instances(A)
+        self.metadata("4")
+        for _ in range(3):
+            self.metadata("4-")
+        self.assertEqual(["created", "refused"], self.events(A))
+        self.assertEqual((16, "pending"), (self.row(A).wish.every_vcpu, self.row(A).status))
+        self.metadata("all")
+        self.assertEqual(["created", "refused", "refused"], self.events(A))
+
+    def test_no_room(self) -> None:
+        self.run_instances(A, B)
+        self.create(B, "4")
+        self.metadata("4")
+        self.assertEqual("failed", self.row(A).status)
+        self.assertIn(B, str(self.row(A).reason))
+        # and is tried again with each report
+        self.delete(B)
+        self.confirm(B)
+        self.run_instances(A, B)
+        self.assertEqual(("pending", None), self.status(A))
+
+    def test_change_for_which_there_is_no_room(self) -> None:
+        self.run_instances(A, B)
+        self.create(B, "4")
+        self.metadata("5")
+        self.metadata("4")
+        self.assertEqual(["created", "refused"], self.events(A))
+        self.assertEqual(32, self.row(A).wish.every_vcpu)
+
+    def test_no_room_while_the_former_pin_is_on_its_way_out(self) -> None:
+        self.run_instances(A, B)
+        self.create(B, "4")
+        self.create(A, "5")
+        self.confirm(A)
+        self.delete(A)
+        before = self.database()
+        self.metadata("4")
+        self.assertEqual(before, self.database())
+        self.assertEqual({A: "5", B: "4"}, self.claims())
+
+
+class DeletedTest(FollowerTestCase):
+    def test_waiting_pin_goes_with_what_is_reserved(self) -> None:
+        self.create(A, wait=True, cpu_policy="dedicated", target=ROOM)
+        self.assertEqual({A: "0-1"}, self.claims())
+        self.news(What.DELETED)
+        self.assertIsNone(self.row_or_none(A))
+        self.assertEqual(({}, ["one"]), (self.claims(), self.told))
+
+    def test_pin_on_a_host_goes_when_that_confirms(self) -> None:
+        self.run_instances(A)
+        self.create(A, "4")
+        self.news(What.DELETED)
+        self.assertTrue(self.row(A).deleted)
+        self.assertEqual({A: "4"}, self.claims())
+        self.report(gone=[A])
+        self.assertIsNone(self.row_or_none(A))
+        self.assertEqual({}, self.claims())
+
+    def test_no_pin(self) -> None:
+        before = self.database()
+        self.news(What.DELETED)
+        self.news(What.NOT_BUILT)
+        self.assertEqual(before, self.database())
+
+
+class NotBuiltTest(FollowerTestCase):
+    def test_reservation_ends_at_once(self) -> None:
+        self.create(A, wait=True, cpu_policy="dedicated", target=ROOM)
+        self.news(What.NOT_BUILT)
+        self.assertEqual({}, self.claims())
+        self.assertEqual(("waiting", "the instance could not be built on host one"), self.status(A))
+        self.assertEqual((["one"], ["created", "waiting"]), (self.told, self.events(A)))
+        with engine.reader() as session:
+            late = datetime.datetime(2100, 1, 1)
+            self.assertEqual([], db_reservations.expired(session, late))
+
+    def test_another_host_may_still_be_tried(self) -> None:
+        self.create(A, wait=True, cpu_policy="dedicated", target=ROOM)
+        self.news(What.NOT_BUILT)
+        reservations.reserve(self.context, A, ROOM)
+        self.assertEqual({A: "0-1"}, self.claims())
+
+
+class LegacyTest(FollowerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.api = self.useFixture(nova.NovaAPI())
+        for name, value in self.api.options.items():
+            self.configuration.set(name, value, "service_credentials")
+        self.follower = Follower(self.conf, self.tell)
+        self.run_instances(A)
+
+    def test_nova_is_asked(self) -> None:
+        self.api.add(A, metadata={KEY: "4-5"})
+        self.news(What.METADATA)
+        self.assertEqual(48, self.row(A).wish.every_vcpu)
+        self.api.servers[A]["metadata"] = {}
+        self.news(What.METADATA)
+        self.assertTrue(self.row(A).deleted)
+
+    def test_server_that_is_gone_by_now(self) -> None:
+        before = self.database()
+        self.news(What.METADATA)
+        self.assertEqual(before, self.database())
