@@ -49,6 +49,16 @@ def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
     return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=[exception.__name__])
 
 
+def notification_transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
+    """Connect to the broker of ``[oslo_messaging_notifications]``."""
+    return oslo_messaging.get_notification_transport(conf)
+
+
+def notifier(connection: oslo_messaging.Transport, publisher: str) -> oslo_messaging.Notifier:
+    """Return what sends notifications, in the name of ``publisher`` (``PROGRAM:HOST``)."""
+    return oslo_messaging.Notifier(connection, publisher, serializer=_ContextSerializer())
+
+
 def disconnect(connection: oslo_messaging.Transport) -> None:
     """Leave the broker.
 

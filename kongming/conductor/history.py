@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of a pin's history, as rows to be added with the transaction they tell of."""
+"""Lines of a pin's history: stored with the transaction they tell of, and sent after it."""
 
 from typing import Any
 
 from oslo_log import log as logging
 from oslo_utils import timeutils
+from sqlalchemy import orm
 
+from kongming.conductor import notices
 from kongming.context import RequestContext
-from kongming.db import models
+from kongming.db import models, pin_events
 
 LOG = logging.getLogger(__name__)
 
@@ -35,3 +37,9 @@ def line(context: RequestContext, pin: models.Pin, event: str) -> dict[str, Any]
         "request_id": context.request_id,
         "wish": pin.wish if event in ("created", "changed") else None,
     }
+
+
+def add(session: orm.Session, context: RequestContext, rows: list[dict[str, Any]]) -> None:
+    """Store lines, and notify of them when the transaction is committed."""
+    pin_events.add(session, rows)
+    notices.send_after_commit(session, context, rows)

@@ -11,7 +11,7 @@ from kongming import exception, objects
 from kongming.conductor import history
 from kongming.conductor.claims import OTHER_PROJECT, Ledger, is_others, size_of
 from kongming.context import RequestContext
-from kongming.db import bulk, hosts, models, pin_events, pins, reservations
+from kongming.db import bulk, hosts, models, pins, reservations
 from kongming.db import claims as db_claims
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
@@ -117,7 +117,7 @@ class Lifecycle:
         if self._used_up:
             reservations.drop(self._session, set(self._used_up))
         bulk.save(self._session, models.Pin.instance_uuid, self._pins.values(), self._removed)
-        pin_events.add(self._session, self._events)
+        history.add(self._session, self._context, self._events)
         return self._ledger.save() or self.placements_changed
 
     def _use_up(self, pin: models.Pin, instance: models.Instance) -> None:

@@ -12,7 +12,7 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import pins, reports, reservations
+from kongming.conductor import notices, pins, reports, reservations
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
@@ -47,6 +47,7 @@ class ConductorManager:
         self._transport = rpc.transport(conf)
         self._agents = AgentAPI(self._transport)
         self._server = rpc.server(self._transport, rpc.CONDUCTOR_TOPIC, conf.host, self)
+        self._conf = conf
         self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
         self._expiry = Expiry(self._tell)
         self._listener: Listener | None = None
@@ -57,6 +58,7 @@ class ConductorManager:
 
     def start(self) -> None:
         """Begin to answer calls."""
+        notices.start(self._conf)
         self._server.start()
         self._expiry.start()
         if self._listener is not None:
@@ -70,6 +72,7 @@ class ConductorManager:
         self._server.stop()
         self._server.wait()
         self._expiry.stop()
+        notices.stop()
         rpc.disconnect(self._transport)
         engine.dispose()
 

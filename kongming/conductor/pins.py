@@ -56,7 +56,7 @@ def create(
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
         held.session.add(row)
-        pin_events.add(held.session, [history.line(context, row, "created")])
+        history.add(held.session, context, [history.line(context, row, "created")])
         return objects.Pin.from_row(row)
 
 
@@ -79,7 +79,7 @@ def update(
         # what is reserved was for the former wish
         reservations.release(held)
         _decide(held, row, wish)
-        pin_events.add(held.session, [history.line(context, row, "changed")])
+        history.add(held.session, context, [history.line(context, row, "changed")])
         return objects.Pin.from_row(row)
 
 
@@ -103,7 +103,7 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
-        pin_events.add(held.session, [history.line(context, row, "deleted")])
+        history.add(held.session, context, [history.line(context, row, "deleted")])
         if row.in_force is None or held.instance is None:
             held.session.delete(row)
             return reserved_on
@@ -118,10 +118,10 @@ def refuse(context: RequestContext, uuid: str, reason: str) -> None:
     with everything_of(uuid) as held:
         if held.pin is None or held.pin.deleted:
             return
-        line = history.line(context, held.pin, "refused") | {"reason": reason}
         last = pin_events.last(held.session, uuid)
-        if last is None or (last.event, last.reason) != (line["event"], reason):
-            pin_events.add(held.session, [line])
+        if last is None or (last.event, last.reason) != ("refused", reason):
+            line = history.line(context, held.pin, "refused") | {"reason": reason}
+            history.add(held.session, context, [line])
 
 
 def _insist(row: models.Pin, generation: int | None) -> None:

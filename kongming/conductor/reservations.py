@@ -12,7 +12,7 @@ from kongming.conductor.locked import Locked, everything_of
 from kongming.conductor.retry import retried
 from kongming.context import RequestContext
 from kongming.db import claims as db_claims
-from kongming.db import hosts, models, pin_events, pins
+from kongming.db import hosts, models, pins
 from kongming.objects.pin import WAITING
 from kongming.topology import fit
 
@@ -34,7 +34,7 @@ def reserve(context: RequestContext, uuid: str, target: Target) -> objects.Pin:
             raise exception.PinNotFound(instance_uuid=uuid)
         if held.pin.host != target.host:
             make(held, held.pin, target)
-        pin_events.add(held.session, [history.line(context, held.pin, "reserved")])
+        history.add(held.session, context, [history.line(context, held.pin, "reserved")])
         return objects.Pin.from_row(held.pin)
 
 
@@ -113,5 +113,5 @@ def _end(context: RequestContext, held: Locked, event: str, reason: str) -> str:
     if held.pin is not None and held.pin.status == WAITING:
         held.pin.reason = reason.format(host=host)
         held.pin.updated_at = timeutils.utcnow()
-        pin_events.add(held.session, [history.line(context, held.pin, event)])
+        history.add(held.session, context, [history.line(context, held.pin, event)])
     return host

@@ -4,7 +4,7 @@
 import os
 import time
 from concurrent import futures
-from typing import Any
+from typing import Any, ClassVar
 
 import libvirt
 from testtools.content import text_content
@@ -31,6 +31,7 @@ class ControlPlaneCase(base.TestCase):
     """One broker, database, libvirtd and KongMing for a class; a domain for each test."""
 
     libvirt_host: type[libvirtd.Libvirtd] = libvirtd.Libvirtd
+    settings: ClassVar[dict[str, dict[str, Any]]] = {}
     broker: rabbitmq.RabbitMQ
     host: libvirtd.Libvirtd
     kongming: services.ControlPlane
@@ -45,6 +46,7 @@ class ControlPlaneCase(base.TestCase):
                 cls.broker.transport_url,
                 cls.database(),
                 cls.host.uri,
+                cls.settings,
                 agent_environment=cls.host.agent_env,
             )
         )
