@@ -30,7 +30,9 @@ They travel over RPC: each is rebuilt from its message and keyword arguments.
 from collections.abc import Iterable
 from typing import Any
 
+from kongming.topology import cpuset
 from kongming.topology.answer import Reason
+from kongming.topology.books import Contest
 
 
 class KongMingError(Exception):
@@ -205,3 +207,10 @@ def refusal(reasons: Iterable[Reason]) -> BadRequest | DoesNotFit:
     if all(reason.code in _SHORTAGES for reason in listed):
         return DoesNotFit(problems=problems)
     return BadRequest(problems=problems)
+
+
+def contested(contest: Contest, host: str) -> CpuAlreadyClaimed:
+    """Return the error for an exact place that is somebody else's."""
+    errors = {"claimed": CpuAlreadyClaimed, "given": CpuHeldByOthers, "used": CpuInUse}
+    cpus = cpuset.to_text(contest.cpus)
+    return errors[contest.how](cpus=cpus, host=host, holder=contest.holder)

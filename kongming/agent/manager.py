@@ -14,10 +14,10 @@ from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
 from kongming.agent.limits import Limits
-from kongming.agent.reconciler import Reconciler
 from kongming.agent.reporter import Reporter
 from kongming.agent.store import Store
 from kongming.agent.view import View
+from kongming.agent.worker import Worker
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext, service_context
 from kongming.hypervisor.driver import Driver, HypervisorError
@@ -39,7 +39,7 @@ class AgentManager:
         self._interval = conf.agent.update_resources_interval
         self._driver = driver
         self._store = Store(conf.agent.state_dir, host)
-        self._reconciler = Reconciler(driver, self._store)
+        self._worker = Worker(host, driver, self._store, self._concluded)
         self._transport = rpc.transport(conf)
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
         self._conductor = ConductorAPI(self._transport)
@@ -48,21 +48,17 @@ class AgentManager:
         self._stopping = False
         # guards all below; notified when there is something to do
         self._news = threading.Condition()
-        self._to_bring: set[str] = set()
-        self._sweep_due = True
         self._fetch_due = True
         self._report_due = False
         self._outcomes: list[objects.Outcome] = []
-        self._threads = [
-            threading.Thread(target=target, name=f"{name}-{host}", daemon=True)
-            for name, target in (("worker", self._work), ("talker", self._talk))
-        ]
+        # a call that nobody answers is not waited for; the thread is a daemon
+        self._talker = threading.Thread(target=self._talk, name=f"talker-{host}", daemon=True)
 
     def start(self) -> None:
         """Watch the hypervisor, pin what the local file says, and join the control plane."""
         self._driver.listen(self._event)
-        for thread in self._threads:
-            thread.start()
+        self._worker.start()
+        self._talker.start()
         self._server.start()
         LOG.info("Agent of host %s is ready", self._host)
 
@@ -73,9 +69,8 @@ class AgentManager:
             self._news.notify_all()
         self._server.stop()
         self._server.wait()
-        for thread in self._threads:
-            # a call that nobody answers is not waited for; the threads are daemons
-            thread.join(_STOP_GRACE)
+        self._worker.stop()
+        self._talker.join(_STOP_GRACE)
         self._driver.close()
         rpc.disconnect(self._transport)
 
@@ -87,39 +82,16 @@ class AgentManager:
             self._news.notify_all()
 
     def _event(self, uuid: str) -> None:
+        self._worker.event(uuid)
         with self._news:
-            if uuid:
-                self._to_bring.add(uuid)
-            else:
-                self._sweep_due = True
             self._report_due = True
             self._news.notify_all()
 
-    def _work(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._stopping or self._to_bring or self._sweep_due)
-                if self._stopping:
-                    return
-                sweep, self._sweep_due = self._sweep_due, False
-                uuids, self._to_bring = self._to_bring, set()
-            if sweep:
-                uuids |= {held.instance_uuid for held in self._store.all()}
-            for uuid in uuids:
-                outcomes = self._bring(uuid, retry=sweep)
-                if outcomes:
-                    with self._news:
-                        self._outcomes += outcomes
-                        self._report_due = True
-                        self._news.notify_all()
-
-    def _bring(self, uuid: str, retry: bool) -> list[objects.Outcome]:
-        try:
-            return self._reconciler.bring(uuid, retry)
-        except Exception:
-            # the other instances must not pay for a mistake with this one
-            LOG.exception("Instance %s: reconciling failed; tried again with the next sweep", uuid)
-            return []
+    def _concluded(self, outcomes: list[objects.Outcome]) -> None:
+        with self._news:
+            self._outcomes += outcomes
+            self._report_due = True
+            self._news.notify_all()
 
     def _talk(self) -> None:
         next_full, pause = 0.0, _FIRST_RETRY
@@ -135,9 +107,8 @@ class AgentManager:
                 fetch, self._fetch_due = self._fetch_due or full, False
                 self._report_due = False
                 outcomes, self._outcomes = self._outcomes, []
-                if full:
-                    self._sweep_due = True
-                    self._news.notify_all()
+            if full:
+                self._worker.sweep()
             self._reporter.add(outcomes)
             try:
                 if fetch:
@@ -164,6 +135,4 @@ class AgentManager:
         changed = self._store.replace(self._conductor.placements(service_context(), self._host))
         if changed:
             LOG.info("Host %s: placements changed for %s", self._host, ", ".join(changed))
-        with self._news:
-            self._to_bring.update(changed)
-            self._news.notify_all()
+        self._worker.bring(changed)

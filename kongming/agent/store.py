@@ -6,15 +6,42 @@ import json
 import os
 import pathlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.topology.answer import Size
+from kongming.topology.books import Holding
 from kongming.topology.placement import Placement
+from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """What a stand-alone agent, which decides itself, made a placement from, and its claims."""
+
+    wish: Wish
+    size: Size
+    holding: Holding
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON's form; `from_dict` reads it back."""
+        return {
+            "wish": self.wish.to_dict(),
+            "size": dataclasses.asdict(self.size),
+            "holding": self.holding.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Decided":
+        """Return what `to_dict` described."""
+        size = data["size"] | {"iothreads": tuple(data["size"]["iothreads"])}
+        holding = Holding.from_dict(data["holding"])
+        return cls(Wish.from_dict(data["wish"]), Size(**size), holding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +50,7 @@ class Held:
 
     ``placement`` None: release the instance. ``in_force`` is what was carried out and not
     undone. ``given`` holds the entries that the instance's definition had before the
-    first pin, to which a released part returns.
+    first pin, to which a released part returns. ``decided`` is None where conductors decide.
     """
 
     instance_uuid: str
@@ -31,6 +58,7 @@ class Held:
     placement: Placement | None
     in_force: Placement | None = None
     given: Placement | None = None
+    decided: Decided | None = None
 
 
 class Store:
@@ -72,6 +100,17 @@ class Store:
                 self._keep(after)
             return changed
 
+    def put(self, held: Held) -> None:
+        """Hold one more pin, or another in place of the one that is held."""
+        with self._lock:
+            self._keep(self._pins | {held.instance_uuid: held})
+
+    def remove(self, uuid: str) -> None:
+        """Hold the pin of an instance no more."""
+        with self._lock:
+            if uuid in self._pins:
+                self._keep({key: held for key, held in self._pins.items() if key != uuid})
+
     def carried_out(self, uuid: str, in_force: Placement | None, given: Placement | None) -> None:
         """Note what is in force for an instance from now on."""
         with self._lock:
@@ -89,6 +128,7 @@ class Store:
                 "placement": _dump(held.placement),
                 "in_force": _dump(held.in_force),
                 "given": _dump(held.given),
+                "decided": None if held.decided is None else held.decided.to_dict(),
             }
             for held in pins.values()
         ]
@@ -111,6 +151,7 @@ class Store:
                     placement=_read(entry["placement"]),
                     in_force=_read(entry["in_force"]),
                     given=_read(entry["given"]),
+                    decided=_read_decided(entry.get("decided")),
                 )
                 for entry in data
             }
@@ -127,3 +168,7 @@ def _dump(placement: Placement | None) -> dict[str, Any] | None:
 
 def _read(data: dict[str, Any] | None) -> Placement | None:
     return None if data is None else Placement.from_dict(data)
+
+
+def _read_decided(data: dict[str, Any] | None) -> Decided | None:
+    return None if data is None else Decided.from_dict(data)

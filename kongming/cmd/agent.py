@@ -3,9 +3,17 @@
 
 from kongming import hypervisor, service
 from kongming.agent.manager import AgentManager
+from kongming.agent.standalone import DEFAULT_HANDLERS, StandaloneAgent
+from kongming.compute import notifications
 
 
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-agent")
-    return service.serve(conf, lambda: AgentManager(conf, conf.host, hypervisor.load(conf)))
+    if not conf.agent.standalone:
+        return service.serve(conf, lambda: AgentManager(conf, conf.host, hypervisor.load(conf)))
+    try:
+        notifications.handlers(conf, DEFAULT_HANDLERS)
+    except notifications.ConfigurationError as error:
+        service.fail("kongming-agent", error)
+    return service.serve(conf, lambda: StandaloneAgent(conf, conf.host, hypervisor.load(conf)))

@@ -68,7 +68,9 @@ class Ledger:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))
         except fit.DoesNotFit as error:
             raise exception.refusal(error.reasons) from error
-        self._insist(uuid, found)
+        contest = self._books.contest(uuid, found)
+        if contest is not None:
+            raise exception.contested(contest, self._host)
         return found.placement, Holding(found.exclusive, found.memory)
 
     def settle(self, pin: models.Pin) -> None:
@@ -127,21 +129,3 @@ class Ledger:
             everywhere = db_instances.occupancy(self._session, named)
             self._occupancy = everywhere.get(self._host, {})
         return self._occupancy
-
-    def _insist(self, uuid: str, found: fit.Fit) -> None:
-        """Refuse exact places that are somebody else's, and say whose."""
-        cpus = found.placement.cpus
-        for pcpu in cpuset.members(cpus | found.exclusive):
-            holder = self._books.claims.get(pcpu, uuid)
-            if holder != uuid:
-                wanted = (cpus | found.exclusive) & self._books.claimed_by(holder)
-                self._refuse(exception.CpuAlreadyClaimed, holder, wanted)
-        for holder, gift in self._books.gifts.items():
-            if holder != uuid and (common := gift.cpus & (cpus | found.exclusive)):
-                self._refuse(exception.CpuHeldByOthers, holder, common)
-        for holder, used in self._books.used.items():
-            if holder != uuid and (common := used & found.exclusive):
-                self._refuse(exception.CpuInUse, holder, common)
-
-    def _refuse(self, error: type[exception.CpuAlreadyClaimed], holder: str, cpus: int) -> None:
-        raise error(cpus=cpuset.to_text(cpus), host=self._host, holder=holder)

@@ -34,6 +34,14 @@ It counts where Nova's notifications are listened to, by a conductor or an agent
 users have other keys already.
 """,
     ),
+    cfg.BoolOpt(
+        "standalone",
+        default=False,
+        help="""
+Do without API, conductors and database: take wishes from the metadata in Nova's notifications, and
+decide here. Set it on all hosts of a cloud where metadata is all that is wanted.
+""",
+    ),
     cfg.StrOpt(
         "managed_cpus",
         help="""

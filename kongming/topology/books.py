@@ -3,9 +3,10 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from kongming.topology import cpuset
+from kongming.topology.answer import Fit
 from kongming.topology.host import Host
 from kongming.topology.inventory import Inventory, Occupancy
 
@@ -52,6 +53,14 @@ class Gift:
     memory_mib: int
 
 
+class Contest(NamedTuple):
+    """pCPUs (a bitmask) that another instance claims, was given by others, or uses."""
+
+    how: Literal["claimed", "given", "used"]
+    holder: str
+    cpus: int
+
+
 @dataclasses.dataclass
 class Books:
     """One host: who claims which pCPU, and by instance what is used, claimed and given."""
@@ -71,6 +80,21 @@ class Books:
     def claimed_by(self, uuid: str) -> int:
         """Return the bitmask of the pCPUs that an instance claims."""
         return cpuset.from_members(cpu for cpu, who in self.claims.items() if who == uuid)
+
+    def contest(self, uuid: str, found: Fit) -> Contest | None:
+        """Return what somebody else has of the exact places in an instance's placement."""
+        wanted = found.placement.cpus | found.exclusive
+        for pcpu in cpuset.members(wanted):
+            holder = self.claims.get(pcpu, uuid)
+            if holder != uuid:
+                return Contest("claimed", holder, wanted & self.claimed_by(holder))
+        for holder, gift in self.gifts.items():
+            if holder != uuid and (common := gift.cpus & wanted):
+                return Contest("given", holder, common)
+        for holder, used in self.used.items():
+            if holder != uuid and (common := used & found.exclusive):
+                return Contest("used", holder, common)
+        return None
 
     def inventory(
         self, uuid: str | None = None, occupancy: Mapping[str, Occupancy] | None = None

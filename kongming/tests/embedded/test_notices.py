@@ -55,16 +55,16 @@ class NoticesTest(base.EmbeddedTestCase):
         self.assertEqual({"created", "drifted"}, set(samples))
         body = dict(samples["created"]["payload"]["kongming_object.data"]["wish"])
         self.pin(VNF, **body)
-        self.wait_for("created", "applied")
+        self.hear("created", "applied")
         self.fleet.tamper(VNF, Part("vcpu", 0), 1 << 9)
-        self.wait_for("created", "applied", "drifted", "applied")
+        self.hear("created", "applied", "drifted", "applied")
         for sample in samples.values():
             (heard,) = (
                 each for each in self.ear.heard if each["event_type"] == sample["event_type"]
             )
             self.assertEqual(self._lasting(sample), self._lasting(heard))
 
-    def wait_for(self, *events: str) -> None:
+    def hear(self, *events: str) -> None:
         """Wait until just these events of a pin were heard, in whatever order."""
         names = sorted(f"resource_pin.pin.{event}" for event in events)
         self.eventually(lambda: sorted(each["event_type"] for each in self.ear.heard) == names)
