@@ -186,6 +186,9 @@ class NovaRefuses(NovaUnavailable):
     template = "Nova refuses to answer the user of [service_credentials]."
 
 
+#: What is raised when a wish is well-formed and yet not granted.
+NOT_GRANTED = (BadRequest, CpuAlreadyClaimed, DoesNotFit, PlacedByOthers)
+
 #: What a host lacks for the moment; everything else in a reason is wrong with the wish.
 _SHORTAGES = (
     "core_avoided",

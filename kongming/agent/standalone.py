@@ -109,7 +109,7 @@ class StandaloneAgent:
         if text is not None:
             try:
                 self._place(uuid, wish_of(text), held)
-            except (WishError, fit.DoesNotFit, exception.CpuAlreadyClaimed) as error:
+            except (WishError, fit.DoesNotFit, *exception.NOT_GRANTED) as error:
                 LOG.error("Instance %s is not placed: %s: %s", uuid, self._key, error)
         elif held is not None and held.placement is not None:
             now = held.generation + 1
@@ -120,6 +120,7 @@ class StandaloneAgent:
 
         :raises DoesNotFit: the host has too little left, or lacks what the wish names
         :raises CpuAlreadyClaimed: an exact place is somebody else's
+        :raises PlacedByOthers: others gave the instance pCPUs for itself
         """
         instances = {instance.uuid: instance for instance in self._view.instances()}
         if uuid not in instances:
@@ -128,11 +129,15 @@ class StandaloneAgent:
         if held and held.decided and (held.decided.wish, held.decided.size) == (wish, size):
             return
         books = self._books(instances)
+        before = held or Held(uuid, 0, None)
+        if given := books.placed_by_others(uuid, before.in_force):
+            raise exception.PlacedByOthers(
+                instance_uuid=uuid, cpus=cpuset.to_text(given), host=self._host
+            )
         found = fit.place(wish, size, books.inventory(uuid, _occupancy(instances)))
         contest = books.contest(uuid, found)
         if contest is not None:
             raise exception.contested(contest, self._host)
-        before = held or Held(uuid, 0, None)
         decided = Decided(wish, size, Holding(found.exclusive, found.memory))
         self._put(
             dataclasses.replace(

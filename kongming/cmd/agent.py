@@ -13,7 +13,7 @@ def main() -> int:
     if not conf.agent.standalone:
         return service.serve(conf, lambda: AgentManager(conf, conf.host, hypervisor.load(conf)))
     try:
-        notifications.handlers(conf, DEFAULT_HANDLERS)
+        notifications.check(conf, DEFAULT_HANDLERS)
     except notifications.ConfigurationError as error:
         service.fail("kongming-agent", error)
     return service.serve(conf, lambda: StandaloneAgent(conf, conf.host, hypervisor.load(conf)))

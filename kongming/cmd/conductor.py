@@ -10,7 +10,7 @@ def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-conductor")
     try:
-        notifications.handlers(conf)
+        notifications.check(conf)
     except notifications.ConfigurationError as error:
         service.fail("kongming-conductor", error)
     return service.serve(conf, lambda: ConductorManager(conf), conf.conductor.workers)

@@ -14,6 +14,7 @@ from oslo_db import exception as db_exception
 from kongming import service
 from kongming.agent.manager import AgentManager
 from kongming.api import server
+from kongming.compute import notifications
 from kongming.conductor.manager import ConductorManager
 from kongming.db import migrations
 from kongming.hypervisor import fleet, simulated
@@ -34,6 +35,7 @@ def main() -> int:
         fleet.FleetError,
         HypervisorError,
         server.ConfigurationError,
+        notifications.ConfigurationError,
         db_exception.DBError,
         OSError,
     ) as error:

@@ -46,6 +46,24 @@ def handlers(conf: cfg.ConfigOpts, default: tuple[str, ...] = ()) -> dict[str, H
     return found
 
 
+def check(conf: cfg.ConfigOpts, default: tuple[str, ...] = ()) -> None:
+    """Insist that a `Listener` can be made.
+
+    :raises ConfigurationError: as `handlers`, or the broker's URL is of no use
+    """
+    handlers(conf, default)
+    try:
+        rpc.disconnect(_transport(conf))
+    except oslo_messaging.MessagingException as error:
+        raise ConfigurationError(f"[notifications] transport_url: {error}") from error
+
+
+def _transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
+    # not [oslo_messaging_notifications]: that is where KongMing's own go
+    url = conf.notifications.transport_url or conf.transport_url
+    return oslo_messaging.get_notification_transport(conf, url=url)
+
+
 class Listener:
     """Hands on what matters, each event once to one of all listeners of the same ``pool``.
 
@@ -56,9 +74,7 @@ class Listener:
     def __init__(
         self, conf: cfg.ConfigOpts, listened: Mapping[str, Handler], pool: str, take: Take
     ) -> None:
-        # not [oslo_messaging_notifications]: that is where KongMing's own go
-        url = conf.notifications.transport_url or conf.transport_url
-        self._transport = oslo_messaging.get_notification_transport(conf, url=url)
+        self._transport = _transport(conf)
         self._servers = [
             oslo_messaging.get_notification_listener(
                 self._transport,

@@ -47,8 +47,7 @@ class Ledger:
     ) -> tuple[Placement, Holding]:
         """Return the placement that an instance would get, and what it would claim.
 
-        ``in_force`` is where KongMing put the instance before: what it brought along from
-        another host was not given to it by somebody else.
+        ``in_force`` is where KongMing put the instance before.
 
         No part may use a pCPU that another pin claims or another instance was given alone by
         others; a dedicated pin may moreover claim none that another pin uses.
@@ -58,11 +57,10 @@ class Ledger:
         :raises DoesNotFit: the host has too little left of what the wish describes
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
         """
-        given = self._books.gifts.get(uuid)
-        brought = (in_force or Placement()).cpus
-        if given is not None and given.cpus & ~brought and not wish.override:
+        given = self._books.placed_by_others(uuid, in_force)
+        if given and not wish.override:
             raise exception.PlacedByOthers(
-                instance_uuid=uuid, cpus=cpuset.to_text(given.cpus), host=self._host
+                instance_uuid=uuid, cpus=cpuset.to_text(given), host=self._host
             )
         try:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))

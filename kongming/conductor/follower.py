@@ -79,7 +79,7 @@ class Follower:
             if pin is None or pin.wish != wish:
                 self._tell(context, self._store(context, news, wish, pin).host)
             self._said.pop(news.uuid, None)
-        except (WishError, exception.SeveralProblems, exception.CpuAlreadyClaimed) as error:
+        except (WishError, *exception.NOT_GRANTED) as error:
             reason = f"{self._key}: {error}"
             self._say(news.uuid, reason)
             pins.refuse(context, news.uuid, reason)

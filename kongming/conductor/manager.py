@@ -27,14 +27,11 @@ LOG = logging.getLogger(__name__)
 
 #: Refusals are answers, not failures of the conductor: no trace in its log.
 _answers = oslo_messaging.expected_exceptions(
-    exception.BadRequest,
+    *exception.NOT_GRANTED,
     exception.InstanceNotFound,
     exception.PinNotFound,
     exception.PinExists,
     exception.StaleGeneration,
-    exception.CpuAlreadyClaimed,
-    exception.DoesNotFit,
-    exception.PlacedByOthers,
 )
 
 

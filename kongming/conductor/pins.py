@@ -48,7 +48,7 @@ def create(
         row.origin = origin
         try:
             _decide(held, row, pin.wish)
-        except (exception.SeveralProblems, exception.CpuAlreadyClaimed) as error:
+        except exception.NOT_GRANTED as error:
             # what is yet to be released has a placement that must not be forgotten
             if origin is None or row.in_force is not None:
                 raise

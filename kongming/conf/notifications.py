@@ -11,11 +11,11 @@ OPTS = [
         "handlers",
         default=[],
         help="""
-Notifications of Nova that are listened to: ``versioned``, ``legacy`` (entry points of
-``kongming.notification_handlers``), for the conductors on one machine or all, or for a stand-alone
-agent, which takes ``versioned`` if nothing is set. Set it if the metadata of servers shall pin
-them, or pins shall go with their servers; ``legacy`` only where Nova's ``[notifications]
-notification_format`` must stay ``unversioned``, and with ``[service_credentials]``.
+Notifications of Nova that conductors, or a stand-alone agent, listen to: ``versioned``, ``legacy``
+(entry points of ``kongming.notification_handlers``). Set it for conductors if the metadata of
+servers shall pin them, or pins shall go with their servers. A stand-alone agent takes ``versioned``
+if it is empty. ``legacy`` is for a Nova whose ``[notifications] notification_format`` must stay
+``unversioned``, and needs ``[service_credentials]``.
 """,
     ),
     cfg.StrOpt(

@@ -9,6 +9,7 @@ from kongming.topology import cpuset
 from kongming.topology.answer import Fit
 from kongming.topology.host import Host
 from kongming.topology.inventory import Inventory, Occupancy
+from kongming.topology.placement import Placement
 
 #: MiB by NUMA node and page size in KiB.
 Memory = Mapping[int, Mapping[int, int]]
@@ -80,6 +81,16 @@ class Books:
     def claimed_by(self, uuid: str) -> int:
         """Return the bitmask of the pCPUs that an instance claims."""
         return cpuset.from_members(cpu for cpu, who in self.claims.items() if who == uuid)
+
+    def placed_by_others(self, uuid: str, in_force: Placement | None) -> int:
+        """Return the bitmask of the pCPUs that others gave an instance for itself, 0 if none.
+
+        ``in_force`` is where KongMing put the instance before: what it brought along from
+        another host was not given to it by somebody else.
+        """
+        gift = self.gifts.get(uuid)
+        brought = (in_force or Placement()).cpus
+        return gift.cpus if gift is not None and gift.cpus & ~brought else 0
 
     def contest(self, uuid: str, found: Fit) -> Contest | None:
         """Return what somebody else has of the exact places in an instance's placement."""

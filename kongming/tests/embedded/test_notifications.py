@@ -112,6 +112,13 @@ class ConfigurationTest(tests.TestCase):
             )
             self.assertIn(words, str(error))
 
+    def test_broker_that_cannot_be(self) -> None:
+        self.configuration.set("transport_url", "fake://")
+        notifications.check(self.conf)
+        self.configuration.set("transport_url", "carrier-pigeon://x", "notifications")
+        error = self.assertRaises(notifications.ConfigurationError, notifications.check, self.conf)
+        self.assertIn("[notifications] transport_url", str(error))
+
     def test_both_at_once(self) -> None:
         api = self.useFixture(nova.NovaAPI())
         for name, value in api.options.items():

@@ -471,6 +471,31 @@ class WorkersTest(ProgramTestCase):
         # it waits for a conductor that does not answer
         self.end(program)
 
+    def test_stand_alone_agent_without_a_broker(self) -> None:
+        (self.directory / "fleet.yaml").write_text(FLEET)
+        path = self.configure(
+            DEFAULT={"transport_url": f"rabbit://127.0.0.1:{free_port()}/", "host": "one"},
+            agent={
+                "standalone": True,
+                "hypervisor": "simulated",
+                "state_dir": self.directory / "state",
+            },
+            simulated={"fleet": self.directory / "fleet.yaml"},
+        )
+        program = self.program("agent", "--config-file", path)
+        program.wait_for_output("Stand-alone agent of host one is ready")
+        self.end(program)
+
+    def test_notifications_that_cannot_be_listened_to(self) -> None:
+        for name, options, reason in (
+            ("conductor", {"handlers": "colour"}, "there is no 'colour'"),
+            ("conductor", {"handlers": "legacy"}, "[service_credentials] auth_type"),
+            ("agent", {"handlers": "colour"}, "there is no 'colour'"),
+            ("agent", {"transport_url": "nonsense"}, "[notifications] transport_url"),
+        ):
+            path = self.configure(notifications=options, agent={"standalone": True})
+            self.assert_refused(reason, name, "--config-file", path)
+
 
 class WsgiTest(ProgramTestCase):
     """The application under a server that is not ours."""

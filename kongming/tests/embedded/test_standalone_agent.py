@@ -118,6 +118,11 @@ class MetadataTest(StandaloneTestCase):
             self.assertIn(words, self.log.output[before:])
         self.assertEqual([EVERYWHERE] * 2, self.cpus(B))
 
+    def test_server_that_nova_placed_is_left_alone(self) -> None:
+        self.tell(GIVEN, "6-7")
+        self.eventually(lambda: "was given pCPU 6-7 of host one" in self.log.output)
+        self.assertEqual([64, 128], self.cpus(GIVEN))
+
     def test_server_that_does_not_run_is_pinned_when_it_does(self) -> None:
         self.tell(OFF, "4")
         self.tell(A, "4")

@@ -174,6 +174,15 @@ class RefusedTest(FollowerTestCase):
         self.assertEqual(["created", "refused"], self.events(A))
         self.assertEqual(32, self.row(A).wish.every_vcpu)
 
+    def test_server_that_nova_placed_is_left_alone(self) -> None:
+        self.run_instances(A, holds="4-5")
+        self.metadata("4-5")
+        self.assertEqual("failed", self.row(A).status)
+        self.assertIn("somebody else", str(self.row(A).reason))
+        # whoever may set metadata may not override
+        self.metadata('{"vcpus": {"*": "4-5"}, "override": true}', B)
+        self.assertIsNone(self.row_or_none(B))
+
     def test_no_room_while_the_former_pin_is_on_its_way_out(self) -> None:
         self.run_instances(A, B)
         self.create(B, "4")
