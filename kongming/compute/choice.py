@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of some hosts an instance may go to, with its pin made and its place kept there."""
+
+import dataclasses
+import re
+from typing import Any
+
+from kongming.compute import hint
+from kongming.compute.client import Client, Refused
+
+#: Nova shows users 255 characters, of which its own words take 25.
+_MAX_REASON = 225
+_MAX_HOSTS = 3
+_INSTANCE = re.compile(r"instance [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class NoHost(Exception):
+    """None of the hosts will do; the message tells the user why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(_shortened(reason, _MAX_REASON))
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """An instance that is to be scheduled; ``hint`` is None if it has none."""
+
+    instance_uuid: str
+    #: ``project_id`` and, if known, ``user_id``
+    owner: dict[str, str]
+    request_id: str
+    hint: Any
+    vcpus: int
+    memory_mib: int
+    #: a logger that names the instance and the request
+    log: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Hosts that will do, best first; the place is ``kept`` on the only one, or on none."""
+
+    hosts: list[str]
+    kept: bool
+
+
+def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
+    """Return which hosts will do: one, if the placement claims anything.
+
+    Without hint and without pin all will do.
+
+    :raises NoHost: none will do, or the hint is wrong
+    :raises Unavailable: KongMing cannot be asked
+    """
+    pin = client.pin(request.instance_uuid, request.request_id)
+    if pin is None and request.hint is None:
+        return Choice(hosts, kept=False)
+    try:
+        wish = hint.wish_of(pin) if pin else _wished(client, request)
+        size = {"vcpus": request.vcpus, "memory_mib": request.memory_mib}
+        if iothreads := hint.iothreads(wish):
+            size["iothreads"] = iothreads
+        return _find(client, request, hosts, wish, size, bool(pin))
+    except hint.HintError as error:
+        raise NoHost(str(error)) from error
+    except Refused as refused:
+        raise NoHost(f"{hint.NAME}: {_INSTANCE.sub('another instance', str(refused))}") from refused
+
+
+def _wished(client: Client, request: Request) -> dict[str, Any]:
+    wish = hint.parse(request.hint)
+    if isinstance(wish, dict):
+        return wish
+    pin = client.pin(wish.instance_uuid, request.request_id)
+    if pin is None or pin.get("project_id") != request.owner["project_id"]:
+        raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
+    return hint.wish_of(pin)
+
+
+def _find(
+    client: Client,
+    request: Request,
+    hosts: list[str],
+    wish: dict[str, Any],
+    size: dict[str, int],
+    pinned: bool,
+) -> Choice:
+    question = {
+        "instance_uuid": request.instance_uuid,
+        "prefer_pin": True,
+        "wish": wish,
+        "size": size,
+        "hosts": hosts,
+    }
+    # last, so that no field of the wish overrides them
+    pin = {**wish, "instance_uuid": request.instance_uuid, **request.owner}
+    # the second view is for who lost every place of the first to others
+    for _ in range(2):
+        fits, rejected = client.candidates(question, request.request_id)
+        if not fits:
+            for host, reason in rejected.items():
+                request.log.info("host %s: %s", host, reason)
+            raise NoHost(_reason(rejected))
+        if not fits[0][1]:
+            if not pinned:
+                client.create_pin(pin, request.request_id)
+            return Choice([host for host, _ in fits], kept=False)
+        for host, _ in fits:
+            try:
+                if pinned or not client.create_pin(
+                    {**pin, "host": host, "size": size}, request.request_id
+                ):
+                    client.reserve(request.instance_uuid, host, size, request.request_id)
+            except Refused as refused:
+                request.log.info("host %s has no place any more: %s", host, refused)
+                continue
+            request.log.info("its place on host %s is kept", host)
+            return Choice([host], kept=True)
+    raise NoHost(f"{hint.NAME}: other requests took every place; try again")
+
+
+def _reason(rejected: dict[str, str]) -> str:
+    """Return why no host will do, for a user: who else is there is none of his business."""
+    shown = list(rejected.items())[:_MAX_HOSTS]
+    more = len(rejected) - len(shown)
+    rest = f"; and {more} more" if more else ""
+    room = (_MAX_REASON - len(f"{hint.NAME}: {rest}")) // max(len(shown), 1) - len("; ")
+    texts = [
+        _shortened(f"{host}: {_INSTANCE.sub('another instance', reason)}", room)
+        for host, reason in shown
+    ]
+    return f"{hint.NAME}: {'; '.join(texts)}{rest}"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
