@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler filter asks KongMing, over HTTP."""
 
+import contextlib
 import os
 import threading
 from typing import Any
@@ -151,7 +152,9 @@ def _endpoint(where: adapter.Adapter) -> str:
     """Return the URL of the service without the version that a catalogue may name."""
     found = where.endpoint_override
     for service_type in _SERVICE_TYPES:
-        found = found or where.get_endpoint(service_type=service_type)
+        if not found:
+            with contextlib.suppress(exceptions.EndpointNotFound):
+                found = where.get_endpoint(service_type=service_type)
     if not found:
         raise exceptions.EndpointNotFound(f"no {_SERVICE_TYPES[0]} in the service catalogue")
     url: str = found.rstrip("/").removesuffix("/v1")

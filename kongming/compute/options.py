@@ -57,5 +57,6 @@ def _groups() -> dict[str, list[Any]]:
         for option in loading.get_adapter_conf_options(include_deprecated=False)
         if option.dest in _WHERE
     ]
+    cfg.set_defaults(where, valid_interfaces=["internal", "public"])
     how = [option for option in loading.get_session_conf_options() if option.dest in _HOW]
     return {GROUP: [*_OPTIONS, *where], CREDENTIALS: how}
