@@ -56,11 +56,11 @@ def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
     if pin is None and request.hint is None:
         return Choice(hosts, kept=False)
     try:
-        wish = hint.wish_of(pin) if pin else _wished(client, request)
+        wish = _wished(client, request) if pin is None else hint.wish_of(pin)
         size = {"vcpus": request.vcpus, "memory_mib": request.memory_mib}
         if iothreads := hint.iothreads(wish):
             size["iothreads"] = iothreads
-        return _find(client, request, hosts, wish, size, bool(pin))
+        return _find(client, request, hosts, wish, size, pin is not None)
     except hint.HintError as error:
         raise NoHost(str(error)) from error
     except Refused as refused:

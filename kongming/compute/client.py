@@ -38,6 +38,8 @@ class Client:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
+        # now, so that nova-scheduler does not start with a wrong one
+        self._timeout: float = conf[options.GROUP].timeout
         self._lock = threading.Lock()
         self._made: tuple[int, adapter.Adapter] | None = None
 
@@ -134,7 +136,7 @@ class Client:
         where, how = self._conf[options.GROUP], self._conf[options.CREDENTIALS]
         session = loading.session.Session().load_from_options(
             auth=loading.load_auth_from_conf_options(self._conf, options.CREDENTIALS),
-            timeout=where.timeout,
+            timeout=self._timeout,
             insecure=how.insecure,
             cacert=how.cafile,
             cert=how.certfile,
