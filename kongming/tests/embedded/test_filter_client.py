@@ -187,7 +187,7 @@ class ChoiceTest(FilterTestCase):
     def take(self, host: str) -> None:
         """Keep a whole node of a host for somebody else."""
         uuid = f"{host.encode().hex():0>8}-0000-4000-8000-000000000000"
-        owner = {"project_id": "shop", "user_id": "clerk"}
+        owner: dict[str, Any] = {"project_id": "shop", "user_id": "clerk"}
         size = {"vcpus": 8, "memory_mib": 1024}
         self.pin(uuid, host=host, size=size, **owner, **json.loads(NODE))
         self.taken = uuid
@@ -256,7 +256,7 @@ class ClientTest(testbase.BareTestCase):
         ):
             server = self.serve(status, body)
             self.assertIn(words, self.failure(server.url))
-            self.assertEqual(asked, len(server.seen), status)
+            self.assertEqual(asked, len(server.seen), f"{status}")
 
     def test_candidates_in_another_form(self) -> None:
         for body in ({}, {"candidates": [{"host": "one"}], "rejected": []}, {"candidates": 5}):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler filter with the objects of a real Nova, asking a KongMing in another process."""
 
-import functools
 import json
 import os
 import pathlib
@@ -15,6 +14,7 @@ import requests
 from kongming.tests import base
 from kongming.tests.embedded import badserver
 from kongming.tests.functional.fixtures import server
+from kongming.tests.openstack.fixtures import venv
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "kongming/tests/openstack/programs/ask_filter.py"
@@ -27,16 +27,6 @@ hosts:
 - {name: h, count: 5, nodes: 2, cores_per_node: 4, threads_per_core: 2, memory_mib_per_node: 16384}
 """
 HOSTS = [f"h-{number:04}" for number in range(1, 6)]
-
-
-@functools.cache
-def nova_python() -> pathlib.Path:
-    """Return the interpreter of an environment that has nova."""
-    sys.path.append(str(ROOT / "tools"))
-    import nova_oracle
-
-    kept = os.environ.get("KONGMING_TEST_NOVA") or os.environ.get("TOX_WORK_DIR")
-    return nova_oracle.python_of(pathlib.Path(kept or ROOT / ".tox") / "nova")
 
 
 class Standalone(server.Server):
@@ -82,7 +72,7 @@ class FilterCase(base.BareTestCase):
         """Put requests to filters, all in one process of nova's."""
         conf = f"[kongming_credentials]\nauth_type = none\n{conf}"
         done = subprocess.run(
-            [nova_python(), "-W", "ignore", PROGRAM],
+            [venv.directory() / "bin/python", "-W", "ignore", PROGRAM],
             input=json.dumps({"conf": conf, "runs": runs}),
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -212,7 +202,9 @@ class KongMingTest(FilterCase):
             url = self.kongming.url
             answers = [answer for (answer,) in self.ask(url, *asked, threads=8, fork=fork)]
             self.url = url
-            self.assertEqual([1] * 20, [len(each.get("hosts", [])) for each in answers], answers)
+            self.assertEqual(
+                [1] * 20, [len(each.get("hosts", [])) for each in answers], f"{answers}"
+            )
             places = self.places([each["uuid"] for each in answers])
             self.assertEqual((80, 80), (len(places), len(set(places))))
             late = self.one(url, {"hint": HINT})

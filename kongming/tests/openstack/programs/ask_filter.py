@@ -21,7 +21,10 @@ import uuid
 from concurrent import futures
 from typing import Any
 
-NOT_FOR_NOVA = ("pecan", "wsme", "libvirt", "kongming.api", "kongming.conductor", "kongming.db")
+NOT_FOR_NOVA = (
+    *("eventlet", "libvirt", "pecan", "wsme"),
+    *("kongming.api", "kongming.conductor", "kongming.db", "kongming.objects"),
+)
 
 
 def main() -> None:
@@ -34,7 +37,6 @@ def main() -> None:
     before = set(sys.modules)
     from kongming.compute.kongming_filter import KongmingFilter
 
-    brought = {name for name in set(sys.modules) - before if name == "eventlet"}
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(asked["conf"])
         file.flush()
@@ -48,8 +50,8 @@ def main() -> None:
                 config.CONF.set_override(name, value, "kongming")
             kongming_filter = KongmingFilter()
             runs.append((_in_a_child if run.get("fork") else _answers)(kongming_filter, run))
-    loaded = {name for name in sys.modules if name.startswith(NOT_FOR_NOVA)} | brought
-    json.dump({"runs": runs, "modules": sorted(loaded)}, sys.stdout)
+    brought = sorted(name for name in set(sys.modules) - before if name.startswith(NOT_FOR_NOVA))
+    json.dump({"runs": runs, "modules": brought}, sys.stdout)
 
 
 def _in_a_child(kongming_filter: Any, asked: dict[str, Any]) -> Any:

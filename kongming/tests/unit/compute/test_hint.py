@@ -21,7 +21,7 @@ class HintTest(testtools.TestCase):
             ("template: a:b", {"template": "a:b"}),
             (f"pin:{UUID.upper()}", hint.PinOf(UUID)),
         ):
-            self.assertEqual(wish, hint.parse(value), value)
+            self.assertEqual(wish, hint.parse(value), f"{value}")
 
     def test_others_are_refused_by_name(self) -> None:
         deep = '{"a":' + "[" * 100_000
@@ -66,5 +66,5 @@ class HintTest(testtools.TestCase):
             ({"one": "2", "2": "4"}, 2),
             ("one", 0),
         ):
-            self.assertEqual(highest, hint.iothreads({"iothreads": named}), named)
+            self.assertEqual(highest, hint.iothreads({"iothreads": named}), f"{named}")
         self.assertEqual(0, hint.iothreads({}))
