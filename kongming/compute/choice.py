@@ -64,6 +64,7 @@ def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
     except hint.HintError as error:
         raise NoHost(str(error)) from error
     except Refused as refused:
+        # who else is on a host is not the user's business
         raise NoHost(f"{hint.NAME}: {_INSTANCE.sub('another instance', str(refused))}") from refused
 
 
@@ -120,15 +121,12 @@ def _find(
 
 
 def _reason(rejected: dict[str, str]) -> str:
-    """Return why no host will do, for a user: who else is there is none of his business."""
+    """Return why no host will do, in the few words that Nova shows."""
     shown = list(rejected.items())[:_MAX_HOSTS]
     more = len(rejected) - len(shown)
     rest = f"; and {more} more" if more else ""
     room = (_MAX_REASON - len(f"{hint.NAME}: {rest}")) // max(len(shown), 1) - len("; ")
-    texts = [
-        _shortened(f"{host}: {_INSTANCE.sub('another instance', reason)}", room)
-        for host, reason in shown
-    ]
+    texts = [_shortened(f"{host}: {reason}", room) for host, reason in shown]
     return f"{hint.NAME}: {'; '.join(texts)}{rest}"
 
 

@@ -2,7 +2,6 @@
 """What the scheduler filter asks KongMing, over HTTP."""
 
 import contextlib
-import os
 import threading
 from typing import Any
 
@@ -30,7 +29,7 @@ class Refused(Exception):
 
 
 class Client:
-    """The calls. Any thread may make them, also of a process forked after the client was made.
+    """The calls. Any thread may make them, and a process forked before the first of them.
 
     Each takes the request id that KongMing's log shall show, and raises `Unavailable`. A call that
     met no answer, or 503, was made twice: what it does may have been done.
@@ -41,7 +40,7 @@ class Client:
         # now, so that nova-scheduler does not start with a wrong one
         self._timeout: float = conf[options.GROUP].timeout
         self._lock = threading.Lock()
-        self._made: tuple[int, adapter.Adapter] | None = None
+        self._made: adapter.Adapter | None = None
 
     def pin(self, instance_uuid: str, request_id: str) -> dict[str, Any] | None:
         """Return the pin of an instance, None if it has none."""
@@ -127,10 +126,10 @@ class Client:
 
     def _adapter(self) -> adapter.Adapter:
         with self._lock:
-            # connections cannot be shared with the process that this one was forked from
-            if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), self._make())
-            return self._made[1]
+            # not before there is a request: nova-scheduler forks after it has made its filters
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
     def _make(self) -> adapter.Adapter:
         where, how = self._conf[options.GROUP], self._conf[options.CREDENTIALS]

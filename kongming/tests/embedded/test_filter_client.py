@@ -198,6 +198,12 @@ class ChoiceTest(FilterTestCase):
         self.assertEqual((["two"], "two"), (found.hosts, self.reserved_on()))
         self.assertIn("host one has no place any more: ", self.logged.output)
 
+    def test_a_pin_made_meanwhile(self) -> None:
+        owner: dict[str, Any] = {"project_id": "telco", "user_id": "mano"}
+        self.overtake(lambda: self.pin(UNKNOWN, **owner, **json.loads(DEDICATED)))
+        found = self.choose(NODE)
+        self.assertEqual(found.hosts, [self.reserved_on()])
+
     def test_who_lost_every_place_looks_again_once(self) -> None:
         self.take("two")
         gone = self.taken

@@ -184,6 +184,8 @@ class KongMingTest(FilterCase):
         # the last answer is for the alternates
         self.assertEqual([1, 1, 1, 1], [len(answer["hosts"]) for answer in answers], answers)
         self.assertEqual(24, len(set(self.places(uuids))))
+        # nor does it ask again, which could move the place away from the host that Nova took
+        self.assertEqual(3, self.said.count(" is kept"))
 
     def test_several_instances_of_a_group(self) -> None:
         uuids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(3)]
