@@ -5,7 +5,7 @@ from oslo_log import log as logging
 
 from kongming import objects
 from kongming.agent import transaction
-from kongming.agent.store import Held, Store
+from kongming.agent.store import Held, Order, Store
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
 from kongming.objects.report import RELEASED
 from kongming.topology.placement import Placement
@@ -19,9 +19,9 @@ class Reconciler:
     def __init__(self, driver: Driver, store: Store) -> None:
         self._driver = driver
         self._store = store
-        # what was last seen in place, and what last failed: {uuid: generation}
-        self._in_place: dict[str, int] = {}
-        self._failed: dict[str, tuple[int, str]] = {}
+        # what was last seen in place, and what last failed
+        self._in_place: dict[str, Order] = {}
+        self._failed: dict[str, tuple[Order, str]] = {}
 
     def bring(self, uuid: str, retry: bool) -> list[objects.Outcome]:
         """Bring one instance to its placement and tell what happened, in order.
@@ -33,9 +33,9 @@ class Reconciler:
         if held is None:
             self._forget(uuid)
             return []
-        generation, reason = self._failed.get(uuid, (0, ""))
+        order, reason = self._failed.get(uuid, (None, ""))
         try:
-            if generation == held.generation and not retry:
+            if order == held.order and not retry:
                 self._driver.scopes(uuid)  # gone? then its next start is a new chance
                 return [self._outcome(held, "failed", reason)]
             return self._bring(held)
@@ -44,7 +44,7 @@ class Reconciler:
             return []
         except (HypervisorError, transaction.NotApplied) as error:
             LOG.error("Pin of instance %s is not applied: %s", uuid, error)
-            self._failed[uuid] = (held.generation, str(error))
+            self._failed[uuid] = (held.order, str(error))
             self._in_place.pop(uuid, None)
             return [self._outcome(held, "failed", str(error))]
 
@@ -52,7 +52,7 @@ class Reconciler:
         uuid = held.instance_uuid
         target, given = self._target(held)
         differences = ", ".join(target.differences(self._driver.read(uuid, Scope.LIVE)))
-        known_in_place = self._in_place.get(uuid) == held.generation
+        known_in_place = self._in_place.get(uuid) == held.order
         outcomes = []
         if differences and known_in_place:
             LOG.warning("Instance %s drifted: %s", uuid, differences)
@@ -60,7 +60,7 @@ class Reconciler:
         if differences or not known_in_place:
             self._carry_out(held, target, given)
         self._failed.pop(uuid, None)
-        self._in_place[uuid] = held.generation
+        self._in_place[uuid] = held.order
         # a placement without parts is one too: the wish may ask for nothing
         result = RELEASED if held.placement is None else "applied"
         outcomes.append(self._outcome(held, result, None))

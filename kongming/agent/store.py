@@ -20,6 +20,10 @@ from kongming.topology.wish import Wish
 LOG = logging.getLogger(__name__)
 
 
+#: What is to be carried out: a placement, or its release, and the generation that it is of.
+Order = tuple[int, Placement | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Decided:
     """What a stand-alone agent, which decides itself, made a placement from, and its claims."""
@@ -59,6 +63,11 @@ class Held:
     in_force: Placement | None = None
     given: Placement | None = None
     decided: Decided | None = None
+
+    @property
+    def order(self) -> Order:
+        """What is to be carried out: a placement may come later than its generation."""
+        return self.generation, self.placement
 
 
 class Store:

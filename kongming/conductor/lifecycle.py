@@ -50,8 +50,8 @@ class Lifecycle:
         if pin is None or pin.host != self._host.name:
             return
         self._ledger.forget(uuid)
-        # a migrated instance takes along what is in force: its next host must know
-        pin.host = pin.placement = pin.holding = None
+        self._take_along(pin)
+        pin.host = None
         if pin.deleted:
             self._removed.add(uuid)
         else:
@@ -65,8 +65,8 @@ class Lifecycle:
         if pin.host != self._host.name:
             if pin.host is not None:
                 self._moved[uuid] = pin.host
+            self._take_along(pin)
             pin.host = self._host.name
-            pin.placement = pin.holding = None
             self._use_up(pin, instance)
             self.placements_changed = True
         if pin.deleted:
@@ -120,6 +120,14 @@ class Lifecycle:
         history.add(self._session, self._context, self._events)
         return self._ledger.save() or self.placements_changed
 
+    def _take_along(self, pin: models.Pin) -> None:
+        """Note what a migrated instance may have in its definition: its next host must know.
+
+        That is what is in force, and what its host may have carried out without saying so yet.
+        """
+        pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
+        pin.placement = pin.holding = None
+
     def _use_up(self, pin: models.Pin, instance: models.Instance) -> None:
         """End what is reserved for an instance, now that it is here; keep the placement."""
         reserved = self._reserved.get(pin.instance_uuid)
@@ -158,8 +166,8 @@ class Lifecycle:
         pin.project_id = instance.project_id or pin.project_id
         pin.user_id = instance.user_id or pin.user_id
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
-        if pin.placement not in (None, placement) or pin.status == FAILED:
-            # word of the former placement, or of none, must not be taken for word of this one
+        if pin.placement not in (None, placement):
+            # word of the former placement must not be taken for word of this one
             pin.generation += 1
         pin.placement, pin.holding = placement, holding
         self._ledger.settle(pin)

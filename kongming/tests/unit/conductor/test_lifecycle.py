@@ -186,12 +186,19 @@ class NoPlaceTest(base.ConductorTestCase):
         self.assertIsNone(self.row(A).in_force)
         self.assertEqual([B], list(self.to_do()))
 
+    def test_pinned_elsewhere_a_moment_ago(self) -> None:
+        # host two carried it out, and the instance left before it could say so
+        self.update(A, "5")
+        self.report(self.instance(A, "three", holds="5"), host="three", full=True)
+        self.assertEqual({A: "5"}, self.claims("three"))
+        self.assertEqual("pending", self.row(A).status)
+
     def test_placed_as_soon_as_there_is_room(self) -> None:
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
         self.delete(B)
         self.confirm(B, host="two")
         self.report(self.instance(A, "two"), self.instance(B, "two"), host="two", full=True)
-        self.assertEqual(("pending", 2), (self.row(A).status, self.row(A).generation))
+        self.assertEqual(("pending", 1), (self.row(A).status, self.row(A).generation))
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
         self.assertEqual("pending", self.row(A).status)
         self.assertEqual({A: "4"}, self.claims("two"))
