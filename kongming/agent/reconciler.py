@@ -89,10 +89,9 @@ class Reconciler:
             if Scope.PERSISTENT in self._driver.scopes(held.instance_uuid):
                 definition = self._driver.read(held.instance_uuid, Scope.PERSISTENT)
                 # KongMing's own entries came with a migration, or before the file was lost
+                own = in_force.joined(held.placement)
                 given.update(
-                    (part, mask)
-                    for part, mask in definition.items()
-                    if mask & ~in_force.get(part, 0)
+                    (part, mask) for part, mask in definition.items() if mask & ~own.get(part, 0)
                 )
         target = Placement(held.placement or {})
         left = [part for part in in_force if part not in target]

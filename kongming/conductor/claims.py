@@ -43,11 +43,12 @@ class Ledger:
         self._occupancy: dict[str, Occupancy] | None = None
 
     def place(
-        self, wish: Wish, uuid: str, size: fit.Size, in_force: Placement | None = None
+        self, wish: Wish, uuid: str, size: fit.Size, ours: bool = False
     ) -> tuple[Placement, Holding]:
         """Return the placement that an instance would get, and what it would claim.
 
-        ``in_force`` is where KongMing put the instance before.
+        ``ours``: KongMing has placed the instance before, so what its definition gives it may
+        be KongMing's own doing, and whoever had to override has done so.
 
         No part may use a pCPU that another pin claims or another instance was given alone by
         others; a dedicated pin may moreover claim none that another pin uses.
@@ -57,10 +58,10 @@ class Ledger:
         :raises DoesNotFit: the host has too little left of what the wish describes
         :raises CpuAlreadyClaimed: naming the pCPUs and the holder
         """
-        given = self._books.placed_by_others(uuid, in_force)
-        if given and not wish.override:
+        given = self._books.gifts.get(uuid)
+        if given is not None and not (ours or wish.override):
             raise exception.PlacedByOthers(
-                instance_uuid=uuid, cpus=cpuset.to_text(given), host=self._host
+                instance_uuid=uuid, cpus=cpuset.to_text(given.cpus), host=self._host
             )
         try:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))

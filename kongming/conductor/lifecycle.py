@@ -149,7 +149,7 @@ class Lifecycle:
             return
         try:
             placement, holding = self._ledger.place(
-                pin.wish, instance.uuid, size_of(instance), pin.in_force
+                pin.wish, instance.uuid, size_of(instance), ours=bool(pin.placed)
             )
         except exception.KongMingError as error:
             self._change(pin, FAILED, error.message)
@@ -169,7 +169,7 @@ class Lifecycle:
         if pin.placement not in (None, placement):
             # word of the former placement must not be taken for word of this one
             pin.generation += 1
-        pin.placement, pin.holding = placement, holding
+        pin.placement, pin.holding, pin.placed = placement, holding, True
         self._ledger.settle(pin)
         self._change(pin, PENDING, None)
         self.placements_changed = True

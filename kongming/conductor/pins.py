@@ -143,10 +143,11 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
         placement, holding = ledger.place(
-            wish, row.instance_uuid, claims.size_of(instance), row.in_force
+            wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
         )
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding
+    row.placed = True
     if instance.state in ACTIVE_STATES:
         row.status = PENDING
     ledger.settle(row)

@@ -88,7 +88,8 @@ class Instance(Base):
 class Pin(Base):
     """A pin; ``deleted`` ones still hold their claims until the host has released them.
 
-    ``origin`` is `METADATA` or, if somebody asked for the present wish, None.
+    ``origin`` is `METADATA` or, if somebody asked for the present wish, None. ``placed`` tells
+    whether the pin ever had a placement.
     """
 
     __tablename__ = "pins"
@@ -115,6 +116,7 @@ class Pin(Base):
     )
     updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
     origin: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
+    placed: orm.Mapped[bool | None] = orm.mapped_column(sa.Boolean)
 
 
 class Claim(Base):
