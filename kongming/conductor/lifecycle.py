@@ -75,10 +75,8 @@ class Lifecycle:
             self._place(pin, instance)
         if pin.placement is None:
             return
-        if instance.state not in ACTIVE_STATES:
-            self._change(pin, WAITING, f"the instance is {instance.state}")
-        elif pin.status == WAITING:
-            self._change(pin, PENDING, None)
+        if instance.state not in ACTIVE_STATES or pin.status == WAITING:
+            self._await_agent(pin, instance)
 
     def concluded(self, outcome: objects.Outcome) -> None:
         """The agent carried out a pin, or could not."""
@@ -171,8 +169,15 @@ class Lifecycle:
             pin.generation += 1
         pin.placement, pin.holding, pin.placed = placement, holding, True
         self._ledger.settle(pin)
-        self._change(pin, PENDING, None)
+        self._await_agent(pin, instance)
         self.placements_changed = True
+
+    def _await_agent(self, pin: models.Pin, instance: models.Instance) -> None:
+        """Note that the agent has yet to act, which it can while the instance runs."""
+        if instance.state in ACTIVE_STATES:
+            self._change(pin, PENDING, None)
+        else:
+            self._change(pin, WAITING, f"the instance is {instance.state}")
 
     def _change(self, pin: models.Pin, status: str, reason: str | None) -> None:
         if (pin.status, pin.reason) == (status, reason):

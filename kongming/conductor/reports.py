@@ -139,8 +139,9 @@ _FACTS = (
 def _believable(instance: objects.Instance, row: models.Instance) -> bool:
     """Whether a report may replace what is stored, perhaps by another host.
 
-    While an instance migrates two hosts know it; it lives where it runs.
+    While an instance migrates two hosts know it. It lives where it runs, and else where it was
+    known first: were each believed in turn, the pin would change hosts with every report.
     """
-    return (
-        instance.host == row.host or instance.state == "running" or row.state not in ACTIVE_STATES
-    )
+    if instance.host == row.host or instance.state == "running":
+        return True
+    return instance.state in ACTIVE_STATES and row.state not in ACTIVE_STATES

@@ -29,7 +29,7 @@ class MigrationTest(base.ConductorTestCase):
             ("paused", "running", "two"),
             ("paused", "shutoff", "one"),
             ("shutoff", "running", "two"),
-            ("shutoff", "shutoff", "two"),
+            ("shutoff", "shutoff", "one"),
             ("crashed", "paused", "two"),
         ):
             self.report(self.instance(A, state=there), full=True)
@@ -71,6 +71,20 @@ class MigrationTest(base.ConductorTestCase):
         self.report(self.instance(A, "two"), host="two")
         self.assertEqual(("pending", None), self.status(A))
         self.assertEqual({A: "4-5"}, self.claims("two"))
+
+    def test_stopped_instance_stays_until_its_host_is_rid_of_it(self) -> None:
+        # Nova defines it on the target, and keeps it on the source until that is confirmed
+        self.report(self.instance(A, state="shutoff"))
+        self.create(A, "4-5")
+        for _ in range(2):
+            self.report(self.instance(A, "two", state="shutoff"), host="two", full=True)
+            self.report(self.instance(A, state="shutoff"), full=True)
+            self.assertEqual(({A: "4-5"}, {}), (self.claims("one"), self.claims("two")))
+        self.report(gone=[A])
+        self.report(self.instance(A, "two", state="shutoff"), host="two", full=True)
+        self.assertEqual(({}, {A: "4-5"}), (self.claims("one"), self.claims("two")))
+        self.assertEqual(["created", "waiting", "waiting", "waiting"], self.events(A))
+        self.assertEqual(("waiting", "the instance is shutoff"), self.status(A))
 
     def test_target_is_told_what_the_instance_brought_along(self) -> None:
         # libvirt sends the pins with the instance; they are not what Nova gave it there
