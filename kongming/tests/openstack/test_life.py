@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a server under Nova: what becomes of its pin, claims, placement and threads.
+
+The rows of ``doc/source/admin/life-of-a-server.rst``.
+"""
+
+import os
+import time
+from typing import Any
+
+from testtools import content
+
+from kongming.tests.functional.fixtures import process, server
+from kongming.tests.openstack import base
+from kongming.tests.openstack.fixtures import kongming
+from kongming.topology import cpuset
+
+#: pCPUs of both hosts: one for the emulator, one that the vCPU claims.
+SHARED, OWN = sorted(os.sched_getaffinity(0))[:2]
+EXACT = {"cpu_policy": "dedicated", "vcpus": {"0": str(OWN)}, "emulator": str(SHARED)}
+FREE = {"cpu_policy": "dedicated"}
+SOURCE, TARGET = "virt1", "virt2"
+HOST = "OS-EXT-SRV-ATTR:host"
+#: Within which Nova is done, on a machine that has much else to do.
+SECONDS = 120
+
+
+def allowed(tid: int) -> set[int]:
+    """Where a thread may run; nowhere if it has ended."""
+    try:
+        return os.sched_getaffinity(tid)
+    except ProcessLookupError:
+        return set()
+
+
+class LifeCase(base.KongMingCase):
+    """Has a server on ``SOURCE``, the only one with a pin."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.admin = self.cloud.admin
+        self.api = self.kongming.client(self.admin)
+        self.server = self.boot(self.admin, host=SOURCE)["id"]
+        self.eventually(lambda: self.api.get(f"/v1/instances/{self.server}").ok, 30)
+        self.addCleanup(self.api.delete, f"/v1/pins/{self.server}")
+        self.addOnException(
+            lambda _: self.addDetail("pin", content.text_content(f"{self.pin()} {self.events()}"))
+        )
+
+    def place(self, wish: dict[str, Any]) -> None:
+        """Pin the server and see it placed."""
+        answer = self.api.post("/v1/pins", json={"instance_uuid": self.server, **wish})
+        self.assertEqual(201, answer.status_code, answer.text)
+        self.check_placed(SOURCE)
+
+    def act(self, action: str, status: str = "ACTIVE", **options: Any) -> dict[str, Any]:
+        """Have Nova do something with the server; return the server as it then is."""
+        self.admin.act(self.server, action, **options)
+        return self.admin.wait_for(self.server, status, SECONDS)
+
+    def pin(self) -> dict[str, Any]:
+        """The pin as the API shows it."""
+        found: dict[str, Any] = self.api.get(f"/v1/pins/{self.server}").json()
+        return found
+
+    def wait_for(self, status: str, host: str | None = SOURCE) -> dict[str, Any]:
+        """Return the pin once it has a status on a host (None: on none)."""
+        self.eventually(lambda: (self.pin()["status"], self.pin()["host"]) == (status, host), 30)
+        return self.pin()
+
+    def events(self) -> list[str]:
+        """What has happened to the pin."""
+        found = self.api.get(f"/v1/pins/{self.server}/history").json()
+        return [event["event"] for event in found["history"]]
+
+    def claimed(self, host: str) -> set[int]:
+        """The pCPUs of a host that are claimed."""
+        text = self.api.get(f"/v1/hosts/{host}").json()["cpus"]["claimed"]
+        return set(cpuset.members(cpuset.parse(text))) if text else set()
+
+    def affinity(self) -> dict[str, set[int]]:
+        """Where the kernel lets the threads of the QEMU that now runs be, by kind of thread."""
+        threads = process.threads(process.find(self.server))
+        return {kind: set().union(*map(allowed, tids)) for kind, tids in threads.items()}
+
+    def check_placed(self, host: str) -> None:
+        """The pin is applied on a host, has its claims there and nowhere else, and is true."""
+        self.wait_for("applied", host)
+        self.eventually(lambda: not self.mistakes(host), 30)
+
+    def check_calm(self, host: str) -> None:
+        """The pin is with a host, and both hosts may report all they have: it stays there."""
+        self.wait_for("waiting", host)
+        events = self.events()
+        time.sleep(2 * kongming.INTERVAL)
+        self.assertEqual((host, events), (self.pin()["host"], self.events()))
+
+    def mistakes(self, host: str) -> list[str]:
+        """In what the server is not as its pin on a host wants it."""
+        pin = self.pin()
+        other = TARGET if host == SOURCE else SOURCE
+        placement = pin["placement"] or {}
+        vcpus = {f"vcpu{n}": {int(cpu)} for n, cpu in placement.get("vcpus", {}).items()}
+        wanted = dict(vcpus)
+        if "emulator" in placement:
+            wanted["emulator"] = {int(placement["emulator"])}
+        affinity = self.affinity()
+        facts = {
+            "status": ("applied", pin["status"]),
+            "host": (host, pin["host"]),
+            "claims": (set().union(*vcpus.values()), self.claimed(host)),
+            "claims elsewhere": (set(), self.claimed(other)),
+            "threads": (wanted, {kind: affinity.get(kind) for kind in wanted}),
+        }
+        return [
+            f"{name}: {now} instead of {want}" for name, (want, now) in facts.items() if want != now
+        ]
+
+
+class StayTest(LifeCase):
+    """Nova makes a new QEMU on the same host, or stops the one that is there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.place(EXACT)
+        self.before = process.find(self.server)
+
+    def check_another(self) -> None:
+        """Another QEMU runs, and is placed like the one before."""
+        self.eventually(lambda: process.find(self.server) != self.before)
+        self.check_placed(SOURCE)
+
+    def check_waits(self) -> None:
+        """The pin waits for the instance, and keeps its claims."""
+        self.assertEqual("the instance is shutoff", self.wait_for("waiting")["reason"])
+        self.assertEqual({OWN}, self.claimed(SOURCE))
+
+    def test_soft_reboot(self) -> None:
+        self.act("reboot", type="SOFT")
+        self.check_another()
+
+    def test_hard_reboot(self) -> None:
+        self.act("reboot", type="HARD")
+        self.check_another()
+
+    def test_stop_and_start(self) -> None:
+        self.act("os-stop", "SHUTOFF")
+        self.check_waits()
+        self.act("os-start")
+        self.check_another()
+        self.assertEqual(["created", "applied", "waiting", "pending", "applied"], self.events())
+
+    def test_pause_and_unpause(self) -> None:
+        self.act("pause", "PAUSED")
+        self.check_placed(SOURCE)
+        self.act("unpause")
+        self.check_placed(SOURCE)
+        self.assertEqual(["created", "applied"], self.events())
+
+    def test_suspend_and_resume(self) -> None:
+        self.act("suspend", "SUSPENDED")
+        self.check_waits()
+        self.act("resume")
+        self.check_another()
+
+    def test_rebuild(self) -> None:
+        self.act("rebuild", imageRef=self.admin.show(self.server)["image"]["id"])
+        self.check_another()
+
+    def test_rescue_and_unrescue(self) -> None:
+        self.act("rescue", "RESCUE")
+        self.check_another()
+        self.before = process.find(self.server)
+        self.act("unrescue")
+        self.check_another()
+
+    def test_delete(self) -> None:
+        self.admin.delete(self.server)
+        self.assertEqual(
+            f"the instance left host {SOURCE}", self.wait_for("waiting", None)["reason"]
+        )
+        self.assertEqual(set(), self.claimed(SOURCE))
+        self.assertEqual(204, self.api.delete(f"/v1/pins/{self.server}").status_code)
+        self.assertEqual("deleted", self.events()[-1])
+
+
+class MoveTest(LifeCase):
+    """Nova takes the server to another host."""
+
+    def live_migrate(self) -> None:
+        """To ``TARGET``; the caller sees what became of the pin."""
+        self.admin.act(self.server, "os-migrateLive", host=TARGET, block_migration="auto")
+        self.eventually(lambda: self.admin.show(self.server)[HOST] == TARGET, SECONDS)
+        self.admin.wait_for(self.server, "ACTIVE")
+
+    def occupy(self, host: str, cpu: int) -> str:
+        """Give a pCPU of a host to another server there, which is returned."""
+        other: str = self.boot(self.admin, host=host)["id"]
+        self.eventually(lambda: self.api.get(f"/v1/instances/{other}").ok, 30)
+        self.addCleanup(self.api.delete, f"/v1/pins/{other}")
+        wish = {"cpu_policy": "dedicated", "vcpus": {"0": str(cpu)}}
+        answer = self.api.post("/v1/pins", json={"instance_uuid": other, **wish})
+        self.assertEqual(201, answer.status_code, answer.text)
+        return other
+
+    def test_live_migration(self) -> None:
+        self.place(EXACT)
+        self.live_migrate()
+        self.check_placed(TARGET)
+        self.assertEqual(["created", "applied", "pending", "applied"], self.events())
+
+    def test_live_migration_to_where_the_pcpu_is_taken(self) -> None:
+        self.place(EXACT)
+        other = self.occupy(TARGET, OWN)
+        self.live_migrate()
+        reason = self.wait_for("failed", TARGET)["reason"]
+        self.assertIn(f"pCPU {OWN} of host {TARGET} is already held by", reason)
+        # not where it came from, nor where libvirt put it
+        self.eventually(lambda: self.affinity()["vcpu0"] == {SHARED, OWN}, 30)
+        self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
+        self.api.delete(f"/v1/pins/{other}")
+        self.check_placed(TARGET)
+
+    def test_live_migration_to_another_pcpu(self) -> None:
+        self.place(FREE)
+        (cpu,) = self.claimed(SOURCE)
+        self.occupy(TARGET, cpu)
+        self.live_migrate()
+        self.wait_for("applied", TARGET)
+        self.assertEqual({SHARED, OWN}, self.claimed(TARGET))
+        self.eventually(lambda: self.affinity()["vcpu0"] == {SHARED, OWN} - {cpu}, 30)
+
+    def test_cold_migration_is_reverted(self) -> None:
+        self.place(EXACT)
+        self.act("migrate", "VERIFY_RESIZE", host=TARGET)
+        self.check_placed(TARGET)
+        self.act("revertResize")
+        self.check_placed(SOURCE)
+
+    def test_cold_migration_is_confirmed(self) -> None:
+        self.place(EXACT)
+        self.act("migrate", "VERIFY_RESIZE", host=TARGET)
+        self.check_placed(TARGET)
+        self.act("confirmResize")
+        self.check_placed(TARGET)
+
+    def test_cold_migration_of_a_stopped_server(self) -> None:
+        self.place(EXACT)
+        self.act("os-stop", "SHUTOFF")
+        self.act("migrate", "VERIFY_RESIZE", host=TARGET)
+        # Nova defined it there too
+        self.check_calm(SOURCE)
+        self.assertEqual(({OWN}, set()), (self.claimed(SOURCE), self.claimed(TARGET)))
+        self.act("confirmResize", "SHUTOFF")
+        self.wait_for("waiting", TARGET)
+        self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
+        self.act("os-start")
+        self.check_placed(TARGET)
+
+    def test_resize_is_reverted(self) -> None:
+        self.place(FREE)
+        host = self.act("resize", "VERIFY_RESIZE", flavorRef="tiny2")[HOST]
+        self.eventually(lambda: self.claimed(host) == {SHARED, OWN}, 30)
+        self.check_placed(host)
+        self.act("revertResize")
+        self.eventually(lambda: self.claimed(SOURCE) != {SHARED, OWN}, 30)
+        self.check_placed(SOURCE)
+
+    def test_resize_is_confirmed(self) -> None:
+        self.place(FREE)
+        host = self.act("resize", "VERIFY_RESIZE", flavorRef="tiny2")[HOST]
+        self.act("confirmResize")
+        self.eventually(lambda: self.claimed(host) == {SHARED, OWN}, 30)
+        self.check_placed(host)
+
+    def test_shelve_and_unshelve(self) -> None:
+        self.place(EXACT)
+        self.act("shelve", "SHELVED_OFFLOADED")
+        self.assertEqual(
+            f"the instance left host {SOURCE}", self.wait_for("waiting", None)["reason"]
+        )
+        self.assertEqual(set(), self.claimed(SOURCE))
+        self.act("unshelve", host=TARGET)
+        self.check_placed(TARGET)
+
+
+class HostTest(LifeCase):
+    """The host of the server goes down, with all that runs on it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.place(EXACT)
+        self.compute = self.cloud.services[f"nova-compute-{SOURCE}"]
+        self.libvirt = self.cloud.libvirt[SOURCE]
+        self.agent = self.kongming.agents[SOURCE]
+        self.down: list[server.Server] = [self.compute, self.agent, self.libvirt]
+        self.addCleanup(self.wait_until_up)
+        self.addCleanup(lambda: self.bring_back(*reversed(self.down)))
+        for part in self.down:
+            part.stop()
+
+    def bring_back(self, *parts: server.Server) -> None:
+        """Start what was stopped."""
+        for part in parts:
+            part.start()
+            self.down.remove(part)
+
+    def service(self) -> dict[str, Any]:
+        """The nova-compute of the host, as Nova knows it."""
+        path = f"/os-services?host={SOURCE}&binary=nova-compute"
+        services: list[dict[str, Any]] = self.admin.nova.get(path).json()["services"]
+        return services[0]
+
+    def force_down(self, down: bool) -> bool:
+        """Tell Nova that the host is down, or no longer; return whether it agrees."""
+        path = f"/os-services/{self.service()['id']}"
+        answer = self.admin.nova.put(path, json={"forced_down": down}, raise_exc=False)
+        return bool(answer.ok)
+
+    def wait_until_up(self) -> None:
+        """For what comes next on this host."""
+        # not before Nova has removed from it what was evacuated
+        self.eventually(lambda: self.force_down(False), SECONDS)
+        self.eventually(lambda: self.service()["state"] == "up", SECONDS)
+
+    def test_reboot(self) -> None:
+        self.assertEqual({OWN}, self.claimed(SOURCE))
+        self.bring_back(self.libvirt, self.agent)
+        self.assertEqual("the instance is shutoff", self.wait_for("waiting")["reason"])
+        self.assertEqual({OWN}, self.claimed(SOURCE))
+        self.bring_back(self.compute)
+        self.wait_until_up()
+        self.act("reboot", type="HARD")
+        self.check_placed(SOURCE)
+
+    def test_evacuation(self) -> None:
+        self.assertTrue(self.force_down(True))
+        # Nova leaves it stopped there
+        self.act("evacuate", "SHUTOFF", host=TARGET)
+        self.wait_for("waiting", TARGET)
+        self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
+        # the host is back, with the domain that it had
+        self.bring_back(self.libvirt, self.agent)
+        self.check_calm(TARGET)
+        self.act("os-start")
+        self.check_placed(TARGET)
+        self.bring_back(self.compute)
+        self.eventually(lambda: not self.libvirt.connect().listAllDomains(), SECONDS)
+        self.check_placed(TARGET)
