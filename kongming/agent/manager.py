@@ -97,9 +97,10 @@ class AgentManager:
         next_full, pause = 0.0, _FIRST_RETRY
         while True:
             with self._news:
+                next_report = min(next_full, self._reporter.next_gone)
                 self._news.wait_for(
                     lambda: self._stopping or self._fetch_due or self._report_due,
-                    timeout=max(0.0, next_full - time.monotonic()),
+                    timeout=max(0.0, next_report - time.monotonic()),
                 )
                 if self._stopping:
                     return

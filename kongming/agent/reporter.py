@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tell the conductor what changed since it last listened."""
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oslo_log import log as logging
@@ -13,6 +14,10 @@ from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import service_context
 
 LOG = logging.getLogger(__name__)
+
+#: For how long an instance that vanished counts as stopped. To reboot or rebuild it Nova removes
+#: its definition and makes another: in between, its claims must not become somebody else's.
+GRACE_SECONDS = 3.0
 
 
 class Reporter:
@@ -27,6 +32,13 @@ class Reporter:
         self._acknowledged: dict[str, objects.Instance] | None = None
         self._outcomes: list[objects.Outcome] = []
         self._last_words: dict[str, Any] = {}
+        # those that vanished, and when they count as gone
+        self._vanished: dict[str, float] = {}
+
+    @property
+    def next_gone(self) -> float:
+        """When (`time.monotonic`) a report is due for one that vanished; infinite if none did."""
+        return min(self._vanished.values(), default=math.inf)
 
     def add(self, outcomes: Iterable[objects.Outcome]) -> None:
         """Keep outcomes for the next report; what the conductor heard last is not repeated."""
@@ -43,7 +55,8 @@ class Reporter:
         :raises HypervisorError: the host cannot be looked at
         """
         full = full or self._acknowledged is None
-        instances = {instance.uuid: instance for instance in self._view.instances()}
+        found = {instance.uuid: instance for instance in self._view.instances()}
+        instances = found | self._stopped(found)
         known = {} if full else self._acknowledged or {}
         changed = [
             instance
@@ -75,6 +88,7 @@ class Reporter:
             self.report(full=True)
             return
         self._acknowledged = instances
+        self._vanished = {uuid: end for uuid, end in self._vanished.items() if uuid in instances}
         # the sweep that follows a full report repeats every outcome, and so does a start
         running = {} if full else instances
         self._last_words = {
@@ -83,6 +97,18 @@ class Reporter:
             if uuid in running and running[uuid].has_threads
         }
         self._outcomes = self._outcomes[len(outcomes) :]
+
+    def _stopped(self, found: Mapping[str, objects.Instance]) -> dict[str, objects.Instance]:
+        """Return those that are not found but were until just now."""
+        known, now = self._acknowledged or {}, time.monotonic()
+        missing = known.keys() - found.keys()
+        self._vanished = {uuid: self._vanished.get(uuid, now + GRACE_SECONDS) for uuid in missing}
+        stopped = {}
+        for uuid, end in self._vanished.items():
+            if now < end:
+                stopped[uuid] = known[uuid].obj_clone()
+                stopped[uuid].state, stopped[uuid].observed = "shutoff", None
+        return stopped
 
 
 def _primitive(thing: objects.Instance | objects.Outcome) -> Any:

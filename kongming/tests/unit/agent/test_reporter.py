@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductor is told what changed since it last listened."""
 
+import math
 import time
 from typing import Any, cast
+
+import fixtures
 
 from kongming import exception, objects
 from kongming.agent.reporter import Reporter
@@ -61,9 +64,16 @@ def outcome(
 class ReporterTestCase(base.AgentTestCase):
     def setUp(self) -> None:
         super().setUp()
+        self.grace(0)
         self.conductor = Conductor()
         self.blind = self.driver = Blind(self.fleet, "one")
         self.reporter = self.restarted()
+
+    def grace(self, seconds: float) -> None:
+        """For how long an instance that vanishes from now on counts as stopped."""
+        self.useFixture(
+            fixtures.MonkeyPatch("kongming.agent.reporter.GRACE_SECONDS", float(seconds))
+        )
 
     def restarted(self) -> Reporter:
         return Reporter(cast(View, self.driver), cast(ConductorAPI, self.conductor), "one", 60)
@@ -133,6 +143,32 @@ class FactsTest(ReporterTestCase):
         )
         self.assertIsNone(self.conductor.reports[0].topology)
         self.assertEqual([], self.sent())
+
+    def test_instance_that_vanishes_is_stopped_at_first(self) -> None:
+        self.sent()
+        self.grace(60)
+        self.fleet.migrate(VNF, "two")
+        for full in (False, True):
+            (report,) = self.sent(full=full)
+            self.assertEqual(("shutoff", []), (report["instances"][VNF], report["gone"]))
+            told = {each.uuid: each.observed for each in self.conductor.reports[0].instances}
+            self.assertIsNone(told[VNF])
+        self.assertLess(self.reporter.next_gone, time.monotonic() + 61)
+        self.assertEqual([], self.sent())
+        self.fleet.migrate(VNF, "one")
+        self.assertEqual([NOTHING | {"instances": {VNF: "running"}}], self.sent())
+        self.assertEqual(math.inf, self.reporter.next_gone)
+
+    def test_instance_that_vanishes_is_gone_soon(self) -> None:
+        self.sent()
+        self.grace(0.2)
+        self.fleet.delete(OFF)
+        # it was stopped before
+        self.assertEqual([], self.sent())
+        due = self.reporter.next_gone
+        time.sleep(max(0, due - time.monotonic()))
+        self.assertEqual([NOTHING | {"gone": [OFF]}], self.sent())
+        self.assertEqual(math.inf, self.reporter.next_gone)
 
     def test_moved_threads_are_a_change(self) -> None:
         self.sent()
