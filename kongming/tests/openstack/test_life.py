@@ -68,10 +68,16 @@ class LifeCase(base.KongMingCase):
         self.eventually(lambda: (self.pin()["status"], self.pin()["host"]) == (status, host), 30)
         return self.pin()
 
+    def history(self) -> list[dict[str, Any]]:
+        """The history of the pin as the API shows it."""
+        found: list[dict[str, Any]] = self.api.get(f"/v1/pins/{self.server}/history").json()[
+            "history"
+        ]
+        return found
+
     def events(self) -> list[str]:
         """What has happened to the pin."""
-        found = self.api.get(f"/v1/pins/{self.server}/history").json()
-        return [event["event"] for event in found["history"]]
+        return [event["event"] for event in self.history()]
 
     def claimed(self, host: str) -> set[int]:
         """The pCPUs of a host that are claimed."""
@@ -126,9 +132,10 @@ class StayTest(LifeCase):
         self.before = process.find(self.server)
 
     def check_another(self) -> None:
-        """Another QEMU runs, and is placed like the one before."""
+        """Another QEMU runs, and is placed like the one before; the claims were kept throughout."""
         self.eventually(lambda: process.find(self.server) != self.before)
         self.check_placed(SOURCE)
+        self.assertEqual({SOURCE}, {event["host"] for event in self.history()})
 
     def check_waits(self) -> None:
         """The pin waits for the instance, and keeps its claims."""
