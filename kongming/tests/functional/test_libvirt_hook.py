@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live migration to a host that lacks pCPUs, with kongming-libvirt-hook and without."""
+"""Instances that come to a host without all their pCPUs, with the hook of libvirt and without."""
 
 import os
 import pathlib
@@ -43,8 +43,29 @@ class HostWithHook(Libvirtd):
         hook.chmod(0o755)
 
 
-class HookTest(base.BareTestCase):
-    """This machine's pCPUs, 0 to LAST, are on both hosts; the source has more of them."""
+class ResumeTest(base.BareTestCase):
+    """What was saved names a pCPU that has been switched off since."""
+
+    def resume(self, host: Libvirtd) -> Placement:
+        """Save and start a domain; return the pins with which it runs."""
+        domain = self.useFixture(Domain(host, vcpus=1)).lookup()
+        domain.managedSave()
+        missing = max(os.sched_getaffinity(0)) + 1
+        pin = f"</vcpu><cputune><vcpupin vcpu='0' cpuset='{missing}'/></cputune>"
+        domain.managedSaveDefineXML(domain.managedSaveGetXMLDesc().replace("</vcpu>", pin))
+        domain.create()
+        return domain_xml.parse(domain.XMLDesc()).pins
+
+    def test_without(self) -> None:
+        error = self.assertRaises(libvirt.libvirtError, self.resume, self.useFixture(Libvirtd()))
+        self.assertIn("Numerical result out of range", str(error))
+
+    def test_with(self) -> None:
+        self.assertEqual({}, self.resume(self.useFixture(HostWithHook())))
+
+
+class MigrationTest(base.BareTestCase):
+    """This machine's pCPUs are on both hosts; the source has two more."""
 
     def setUp(self) -> None:
         super().setUp()
