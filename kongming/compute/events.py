@@ -22,13 +22,17 @@ class What(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class News:
-    """What one notification says of one server; ``metadata`` None: Nova must be asked for it."""
+    """What one notification says of one server; ``metadata`` None: Nova must be asked for it.
+
+    ``built``: the server has just been made, and runs.
+    """
 
     what: What
     uuid: str
     project_id: str | None = None
     user_id: str | None = None
     metadata: Mapping[str, str] | None = None
+    built: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,8 @@ def _versioned(event: str, payload: Mapping[str, Any]) -> News | None:
     if event == "instance.delete.end":
         return News(What.DELETED, *owner)
     if _tells_metadata(event, data["state"]):
-        return News(What.METADATA, *owner, metadata=data["metadata"])
+        built = event == "instance.create.end"
+        return News(What.METADATA, *owner, metadata=data["metadata"], built=built)
     return None
 
 
@@ -75,7 +80,7 @@ def _legacy(event: str, payload: Mapping[str, Any]) -> News | None:
     if event == "compute.instance.delete.end":
         return News(What.DELETED, *owner)
     if _tells_metadata(event, payload["state"]):
-        return News(What.METADATA, *owner)
+        return News(What.METADATA, *owner, built=event == "compute.instance.create.end")
     return None
 
 

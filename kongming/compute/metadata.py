@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wish that a server's metadata carries: a CPU set for every vCPU, or JSON."""
+"""The wish that a server's metadata carries: a CPU set for every vCPU, or JSON.
+
+Users write it, so ``override`` is not among its fields.
+"""
 
 import json
 from typing import Any
@@ -36,6 +39,14 @@ def wish_of(text: str) -> Wish:
         data = json.loads(text)
     except ValueError as error:
         raise WishError("value", f"is no JSON: {error}") from error
+    return wish_in(data)
+
+
+def wish_in(data: Any) -> Wish:
+    """Return the wish that an object of JSON describes.
+
+    :raises WishError: it describes none, or has a field that users may not give
+    """
     _check("", data, _FIELDS)
     for name in ("iothreads", "vcpus"):
         _check(name, data.get(name, {}))

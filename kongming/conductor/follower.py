@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pins follow what Nova tells of their servers."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import exception, objects
+from kongming.compute import hint
 from kongming.compute.events import News, What
-from kongming.compute.metadata import wish_of
-from kongming.compute.nova import Nova
+from kongming.compute.metadata import wish_in, wish_of
+from kongming.compute.nova import Nova, Server
 from kongming.conductor import pins, reservations
 from kongming.context import RequestContext
 from kongming.db import engine, models
@@ -54,7 +57,7 @@ class Follower:
         metadata = news.metadata
         if metadata is None:
             try:
-                metadata = self._ask(news.uuid)
+                metadata = self._server(news.uuid).metadata
             except exception.InstanceNotFound:
                 return
         text = metadata.get(self._key)
@@ -66,12 +69,42 @@ class Follower:
         elif text is None:
             if pin is not None:
                 self._tell(context, pins.delete(context, news.uuid, pin.generation))
+            elif news.built and self._nova is not None:
+                self._heed_hint(context, news)
         else:
             self._obey(context, news, text, pin)
 
-    def _ask(self, uuid: str) -> dict[str, str]:
+    def _server(self, uuid: str) -> Server:
         assert self._nova is not None, "notifications.handlers() insists on it"
-        return dict(self._nova.server(uuid).metadata)
+        return self._nova.server(uuid)
+
+    def _heed_hint(self, context: RequestContext, news: News) -> None:
+        """Make the pin that the scheduler's filter makes where Nova asks it."""
+        try:
+            value = self._server(news.uuid).scheduler_hints.get(hint.NAME)
+        except exception.InstanceNotFound:
+            return
+        if value is None:
+            return
+        try:
+            wish = self._hinted(value, news.project_id)
+            self._tell(context, self._create(context, news, wish, models.HINT).host)
+        except (hint.HintError, *exception.NOT_GRANTED) as error:
+            self._say(news.uuid, str(error))
+
+    def _hinted(self, value: Any, project_id: str | None) -> Wish:
+        wanted = hint.parse(value)
+        if isinstance(wanted, hint.PinOf):
+            with engine.reader() as session:
+                model = db_pins.get(session, wanted.instance_uuid)
+            if model is None or model.project_id != project_id:
+                raise hint.HintError(f"instance {wanted.instance_uuid} has no pin")
+            # what an operator allowed one instance is not for all that are made like it
+            return dataclasses.replace(model.wish, override=False)
+        try:
+            return wish_in(wanted)
+        except WishError as error:
+            raise hint.HintError(str(error)) from error
 
     def _obey(self, context: RequestContext, news: News, text: str, pin: models.Pin | None) -> None:
         try:
@@ -89,13 +122,16 @@ class Follower:
     ) -> objects.Pin:
         if pin is not None:
             return pins.update(context, news.uuid, wish, pin.generation, models.METADATA)
+        return self._create(context, news, wish, models.METADATA)
+
+    def _create(self, context: RequestContext, news: News, wish: Wish, origin: str) -> objects.Pin:
         new = objects.Pin(
             instance_uuid=news.uuid,
             project_id=news.project_id,
             user_id=news.user_id,
             wish=wish,
         )
-        return pins.create(context, new, wait=True, origin=models.METADATA)
+        return pins.create(context, new, wait=True, origin=origin)
 
     def _say(self, uuid: str, text: str) -> None:
         if self._said.get(uuid) != text:

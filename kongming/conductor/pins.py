@@ -26,8 +26,9 @@ def create(
 ) -> objects.Pin:
     """Store a new pin and claim its placement; see `ConductorAPI.create_pin`.
 
-    :param origin: `models.METADATA` makes a pin that is kept as ``failed`` where another would
-        be refused: nobody waits for the answer, and each report of the host tries it again
+    :param origin: `models.METADATA` or `models.HINT` makes a pin that is kept as ``failed`` where
+        another would be refused: nobody waits for the answer, and each report of the host tries
+        it again
     """
     uuid = pin.instance_uuid
     with everything_of(uuid, *([target.host] if target else [])) as held:

@@ -18,6 +18,8 @@ from kongming.topology.wish import Wish
 
 #: The origin of a pin that follows the metadata of its server.
 METADATA = "metadata"
+#: The origin of a pin that was made from the scheduler hint without the scheduler.
+HINT = "hint"
 
 
 class Topology(sa.types.TypeDecorator[Any]):
@@ -88,8 +90,8 @@ class Instance(Base):
 class Pin(Base):
     """A pin; ``deleted`` ones still hold their claims until the host has released them.
 
-    ``origin`` is `METADATA` or, if somebody asked for the present wish, None. ``placed`` tells
-    whether the pin ever had a placement.
+    ``origin`` is `METADATA`, `HINT` or, if somebody asked for the present wish, None. ``placed``
+    tells whether the pin ever had a placement.
     """
 
     __tablename__ = "pins"

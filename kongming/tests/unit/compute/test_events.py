@@ -9,9 +9,9 @@ NUMA2, VIRT = "e09f02ad-de1a-4350-8891-474eb1bbfaa5", "22ea8103-f9b1-46f6-8934-3
 MOVED, DELETED = "464f9a15-b224-4102-a994-8c973e545419", "a04e18a6-467b-482b-bc72-4a03e0ef473c"
 
 
-def metadata(uuid: str, values: dict[str, str] | None = None) -> News:
+def metadata(uuid: str, values: dict[str, str] | None = None, built: bool = False) -> News:
     """Return the news that a server has some metadata, which legacy events leave to Nova."""
-    return News(What.METADATA, uuid, PROJECT, USER, values)
+    return News(What.METADATA, uuid, PROJECT, USER, values, built)
 
 
 MEANING = {
@@ -19,8 +19,8 @@ MEANING = {
     ("notifications", "scheduler.select_destinations.end"): None,
     # its server is deleted: the event that ends it follows
     ("versioned_notifications", "instance.update"): None,
-    ("notifications", "compute.instance.create.end"): metadata(NUMA2),
-    ("versioned_notifications", "instance.create.end"): metadata(NUMA2, {}),
+    ("notifications", "compute.instance.create.end"): metadata(NUMA2, built=True),
+    ("versioned_notifications", "instance.create.end"): metadata(NUMA2, {}, built=True),
     ("versioned_notifications", "instance.reboot.end"): metadata(VIRT, {}),
     ("notifications", "compute.instance.power_on.end"): metadata(VIRT),
     ("versioned_notifications", "instance.power_on.end"): metadata(VIRT, {}),
@@ -116,8 +116,8 @@ class LegacyTest(base.BareTestCase):
         return LEGACY.read(event, nova.legacy_payload(A, **changes))
 
     def test_metadata_is_left_to_nova(self) -> None:
-        told = News(What.METADATA, A, "telco", "mano")
         for event in FINISHED_LEGACY:
+            told = News(What.METADATA, A, "telco", "mano", built=event == "create.end")
             self.assertEqual(told, self.read(f"compute.instance.{event}", metadata={"a": "b"}))
         self.assertTrue(LEGACY.asks_nova)
         for event in ("create.start", "exists", "rebuild.scheduled"):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import datetime
+from typing import Any
 
 import fixtures
 
@@ -30,9 +31,22 @@ class FollowerTestCase(ConductorTestCase):
         """Take down whose agent must hear."""
         self.told.append(host)
 
-    def news(self, what: What, uuid: str = A, metadata: dict[str, str] | None = None) -> None:
+    def news(
+        self,
+        what: What,
+        uuid: str = A,
+        metadata: dict[str, str] | None = None,
+        built: bool = False,
+    ) -> None:
         """Let Nova tell something of a server of project telco."""
-        self.follower.take(self.context, News(what, uuid, "telco", "mano", metadata))
+        self.follower.take(self.context, News(what, uuid, "telco", "mano", metadata, built))
+
+    def ask_nova(self) -> None:
+        """Configure the way to Nova's API."""
+        self.api = self.useFixture(nova.NovaAPI())
+        for name, value in self.api.options.items():
+            self.configuration.set(name, value, "service_credentials")
+        self.follower = Follower(self.conf, self.tell)
 
     def metadata(self, value: str | None, uuid: str = A, key: str = KEY) -> None:
         """Let Nova tell the metadata of a server."""
@@ -241,10 +255,7 @@ class NotBuiltTest(FollowerTestCase):
 class LegacyTest(FollowerTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.api = self.useFixture(nova.NovaAPI())
-        for name, value in self.api.options.items():
-            self.configuration.set(name, value, "service_credentials")
-        self.follower = Follower(self.conf, self.tell)
+        self.ask_nova()
         self.run_instances(A)
 
     def test_nova_is_asked(self) -> None:
@@ -259,3 +270,104 @@ class LegacyTest(FollowerTestCase):
         before = self.database()
         self.news(What.METADATA)
         self.assertEqual(before, self.database())
+
+
+class HintTest(FollowerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.ask_nova()
+        self.run_instances(A)
+
+    def built(self, hint: Any, metadata: dict[str, str] | None = None, uuid: str = A) -> None:
+        """Let Nova tell that a server was made, with a hint and this metadata."""
+        hints = {} if hint is None else {"resource_pin": hint}
+        self.api.add(uuid, scheduler_hints=hints)
+        self.news(What.METADATA, uuid, metadata or {}, built=True)
+
+    def asked(self) -> int:
+        """How often Nova was asked for a server."""
+        return len([path for path, _ in self.api.asked if "/servers/" in path])
+
+    def test_server_without_pin(self) -> None:
+        self.built(["4", "5"])
+        pin = self.row(A)
+        self.assertEqual(
+            (48, "one", "pending", "telco", "mano", "hint"),
+            (pin.wish.every_vcpu, pin.host, pin.status, pin.project_id, pin.user_id, pin.origin),
+        )
+        self.assertEqual((["one"], 1), (self.told, self.asked()))
+
+    def test_wish_in_full(self) -> None:
+        self.built(['{"cpu_policy": "dedicated"}'])
+        self.assertEqual({A: "0-1"}, self.claims())
+
+    def test_metadata_says_nothing_of_this_pin(self) -> None:
+        self.built(["4"])
+        before = self.database()
+        for value in (None, "5"):
+            self.metadata(value)
+        self.assertEqual(before, self.database())
+
+    def test_no_hint(self) -> None:
+        self.built(None)
+        self.assertIsNone(self.row_or_none(A))
+
+    def test_nova_is_not_asked_without_need(self) -> None:
+        self.built(["4"], {KEY: "5"})
+        self.assertEqual(32, self.row(A).wish.every_vcpu)
+        self.run_instances(A, B)
+        self.create(B, "6")
+        self.built(["4"], uuid=B)
+        self.delete(A)
+        # long after it was made
+        self.metadata(None)
+        self.assertEqual(0, self.asked())
+
+    def test_nova_cannot_be_asked(self) -> None:
+        self.configuration.set("auth_type", None, "service_credentials")
+        self.follower = Follower(self.conf, self.tell)
+        self.built(["4"])
+        self.assertIsNone(self.row_or_none(A))
+
+    def test_legacy(self) -> None:
+        self.api.add(A, scheduler_hints={"resource_pin": ["4"]})
+        self.news(What.METADATA, built=True)
+        self.assertEqual("hint", self.row(A).origin)
+
+    def test_server_that_is_gone_by_now(self) -> None:
+        self.news(What.METADATA, metadata={}, built=True)
+        self.assertIsNone(self.row_or_none(A))
+
+    def test_wrong(self) -> None:
+        for hint, words in (
+            ([], "is empty"),
+            (["4-"], "4-"),
+            (["template:gold"], "template: is not known"),
+            (['{"cpu_policy": "gold"}'], "cpu_policy: must be one of"),
+            (['{"vcpus": {"*": "4"}, "override": true}'], "override: is not known"),
+            ([f"pin:{B}"], f"instance {B} has no pin"),
+        ):
+            self.built(hint)
+            self.assertIsNone(self.row_or_none(A), words)
+            self.assertIn(f"Instance {A}: resource_pin: ", self.log.output)
+            self.assertIn(words, self.log.output)
+
+    def test_no_room(self) -> None:
+        self.run_instances(A, B)
+        self.create(B, "4")
+        self.built(["4"])
+        self.assertEqual("failed", self.row(A).status)
+
+    def test_pin_of_another(self) -> None:
+        self.run_instances(A, B)
+        self.create(B, vcpus={"*": "4"}, override=True)
+        self.built([f"pin:{B}"])
+        self.assertEqual(Wish(every_vcpu=16), self.row(A).wish)
+
+    def test_pin_of_another_project(self) -> None:
+        others = self.instance(B, project_id="others")
+        self.report(self.instance(A), others, full=True)
+        self.create(B, vcpus={"*": "4"}, project_id="others")
+        self.built([f"pin:{B}"])
+        self.assertIsNone(self.row_or_none(A))
+        self.assertIn(f"instance {B} has no pin", self.log.output)
