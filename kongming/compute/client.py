@@ -10,7 +10,8 @@ from oslo_config import cfg
 
 from kongming.compute import options
 
-_VERSION = "1.2"
+#: The newest in which a wish has nothing that only operators may ask for.
+_VERSION = "1.3"
 #: The second is that of catalogues made in 2018.
 _SERVICE_TYPES = ("resource-pin", "resource_pin")
 
