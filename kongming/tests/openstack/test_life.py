@@ -40,6 +40,8 @@ class LifeCase(base.KongMingCase):
         super().setUp()
         self.admin = self.cloud.admin
         self.api = self.kongming.client(self.admin)
+        # the servers of other tests count as gone a moment after they are
+        self.eventually(lambda: not self.claimed(SOURCE) | self.claimed(TARGET), 30)
         self.server = self.boot(self.admin, host=SOURCE)["id"]
         self.eventually(lambda: self.api.get(f"/v1/instances/{self.server}").ok, 30)
         self.addCleanup(self.api.delete, f"/v1/pins/{self.server}")
@@ -183,12 +185,10 @@ class StayTest(LifeCase):
 
     def test_delete(self) -> None:
         self.admin.delete(self.server)
-        self.assertEqual(
-            f"the instance left host {SOURCE}", self.wait_for("waiting", None)["reason"]
-        )
-        self.assertEqual(set(), self.claimed(SOURCE))
-        self.assertEqual(204, self.api.delete(f"/v1/pins/{self.server}").status_code)
-        self.assertEqual("deleted", self.events()[-1])
+        # Nova's notification tells the conductor
+        self.eventually(lambda: "deleted" in self.events(), 30)
+        self.assertEqual(404, self.api.get(f"/v1/pins/{self.server}").status_code)
+        self.eventually(lambda: not self.claimed(SOURCE), 30)
 
 
 class MoveTest(LifeCase):
