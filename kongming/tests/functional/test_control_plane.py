@@ -66,10 +66,20 @@ class ControlPlaneCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # an instance that vanished keeps its place for a moment
+        self.eventually(self.is_idle, 20)
         self.domain = self.useFixture(self.make_domain())
         self.path = f"/v1/pins/{self.domain.uuid}"
         self.eventually(
             lambda: self.kongming.request("GET", f"/v1/instances/{self.domain.uuid}").ok, 20
+        )
+
+    def is_idle(self) -> bool:
+        """Whether nothing is left of the domains of the tests before."""
+        hosts = self.answer("GET", "/v1/hosts", 200)["hosts"]
+        pins = self.answer("GET", "/v1/pins", 200)["pins"]
+        return not any(host["cpus"]["claimed"] for host in hosts) and not any(
+            pin["host"] for pin in pins
         )
 
     def make_domain(self) -> Domain:
