@@ -32,6 +32,8 @@ class Request:
     hint: Any
     vcpus: int
     memory_mib: int
+    #: Nova itself gives the instance pCPUs, for its flavor or image asks for that
+    dedicated: bool
     #: a logger that names the instance and the request
     log: Any
 
@@ -47,7 +49,7 @@ class Choice:
 def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
     """Return which hosts will do: one, if the placement claims anything.
 
-    Without hint and without pin all will do.
+    Without hint and without pin all will do, and for a pin of an instance that Nova places.
 
     :raises NoHost: none will do, or the hint is wrong
     :raises Unavailable: KongMing cannot be asked
@@ -55,8 +57,14 @@ def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
     pin = client.pin(request.instance_uuid, request.request_id)
     if pin is None and request.hint is None:
         return Choice(hosts, kept=False)
+    if request.dedicated and pin is None:
+        raise NoHost(f"{hint.NAME}: flavor or image ask Nova for dedicated CPUs (cpu_policy)")
     try:
         wish = _wished(client, request) if pin is None else hint.wish_of(pin)
+        # an administrator has set it; the filter, which speaks for users, must not
+        overrides = pin is not None and wish.pop("override", False)
+        if request.dedicated and not overrides:
+            return Choice(hosts, kept=False)
         size = {"vcpus": request.vcpus, "memory_mib": request.memory_mib}
         if iothreads := hint.iothreads(wish):
             size["iothreads"] = iothreads

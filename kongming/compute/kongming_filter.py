@@ -108,8 +108,15 @@ def _request(spec_obj: Any, log: _Log) -> choice.Request:
         hint=spec_obj.get_scheduler_hint(hint.NAME),
         vcpus=spec_obj.flavor.vcpus,
         memory_mib=spec_obj.flavor.memory_mb,
+        dedicated=_is_dedicated(spec_obj),
         log=log,
     )
+
+
+def _is_dedicated(spec_obj: Any) -> bool:
+    """Whether Nova gives the instance pCPUs for itself."""
+    topology = spec_obj.numa_topology if "numa_topology" in spec_obj else None
+    return topology is not None and any(cell.pcpuset for cell in topology.cells)
 
 
 def _bound_to_group(spec_obj: Any) -> bool:

@@ -137,8 +137,9 @@ class Lifecycle:
         intact = self._ledger.holds(pin.instance_uuid, reserved.holding.cpus)
         self._ledger.forget(pin.instance_uuid)
         as_expected = (instance.vcpus, instance.memory_mib) == (reserved.vcpus, reserved.memory_mib)
-        # a scheduler does not know the numbers of the I/O threads
-        if intact and as_expected and not pin.wish.iothreads and not is_others(pin, instance):
+        # a scheduler does not know the numbers of the I/O threads, nor what Nova has given
+        unknown = pin.wish.iothreads or (instance.holds and not pin.placed)
+        if intact and as_expected and not unknown and not is_others(pin, instance):
             self._take(pin, instance, reserved.placement, reserved.holding)
 
     def _place(self, pin: models.Pin, instance: models.Instance) -> None:

@@ -55,7 +55,12 @@ class FilterTestCase(base.EmbeddedTestCase):
         self.logged = self.useFixture(testbase.Log())
 
     def request_for(
-        self, hint: Any, uuid: str = UNKNOWN, project: str = "telco", **size: int
+        self,
+        hint: Any,
+        uuid: str = UNKNOWN,
+        project: str = "telco",
+        dedicated: bool = False,
+        **size: int,
     ) -> choice.Request:
         """Return what Nova would ask for."""
         return choice.Request(
@@ -63,6 +68,7 @@ class FilterTestCase(base.EmbeddedTestCase):
             owner={"project_id": project, "user_id": "mano"},
             request_id=REQUEST,
             hint=hint,
+            dedicated=dedicated,
             log=logging.getLogger(__name__),
             **(SIZE | size),
         )
@@ -104,6 +110,21 @@ class ChoiceTest(FilterTestCase):
         self.assertTrue(found.kept)
         self.assertEqual(found.hosts, [self.reserved_on()])
         self.assertEqual(found, self.choose(DEDICATED))
+
+    def test_what_nova_places_is_left_to_it(self) -> None:
+        reason = self.refusal(DEDICATED, dedicated=True)
+        self.assertEqual(
+            "resource_pin: flavor or image ask Nova for dedicated CPUs (cpu_policy)", reason
+        )
+        self.assertEqual([], base.rows("pins"))
+        every = choice.Choice(["one", "two"], kept=False)
+        self.assertEqual(every, self.choose(None, dedicated=True))
+        self.pin(VNF, cpu_policy="dedicated")
+        self.assertEqual(every, self.choose(None, uuid=VNF, dedicated=True))
+        override = {"cpu_policy": "dedicated", "override": True}
+        self.request("PUT", f"/v1/pins/{VNF}", json=override)
+        found = self.choose(None, "two", uuid=VNF, dedicated=True)
+        self.assertEqual(choice.Choice(["two"], kept=True), found)
 
     def test_a_pin_made_through_the_api_counts_without_hint(self) -> None:
         self.pin(VNF, cpu_policy="dedicated", vcpus={"0": "4"})

@@ -165,6 +165,11 @@ class KongMingTest(FilterCase):
         answer = self.one(self.url, {"hint": "0", "nodes": 2, "hosts": HOSTS[:2]})
         self.assertEqual(["h-0001", "h-0001", "h-0002", "h-0002"], answer["hosts"])
 
+    def test_what_nova_places_is_left_to_it(self) -> None:
+        answer = self.one(self.url, {"hint": HINT, "dedicated": True})
+        self.assertIn("ask Nova for dedicated CPUs", answer["refused"])
+        self.assertEqual(HOSTS, self.one(self.url, {"dedicated": True})["hosts"])
+
     def test_rebuild_passes(self) -> None:
         answer = self.one(self.url, {"hint": "high", "rebuild": True})
         self.assertEqual(HOSTS, answer["hosts"])

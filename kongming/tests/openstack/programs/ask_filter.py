@@ -113,6 +113,8 @@ def _spec(request: dict[str, Any], count: int) -> Any:
     if request.get("rebuild"):
         hints["_nova_check_type"] = ["rebuild"]
     group = request.get("group")
+    cells = [objects.InstanceNUMACell(cpuset=set(), pcpuset={0, 1}, memory=1024)]
+    topology = objects.InstanceNUMATopology(cells=cells) if request.get("dedicated") else None
     spec = objects.RequestSpec(
         context.RequestContext("mano", "telco", auth_token="secret"),
         flavor=objects.Flavor(vcpus=request.get("vcpus", 4), memory_mb=1024, extra_specs={}),
@@ -120,6 +122,7 @@ def _spec(request: dict[str, Any], count: int) -> Any:
         user_id="mano",
         num_instances=count,
         scheduler_hints=hints,
+        numa_topology=topology,
         instance_group=objects.InstanceGroup(policy=group, hosts=[]) if group else None,
     )
     if request.get("broken"):

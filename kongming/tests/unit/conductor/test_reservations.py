@@ -139,6 +139,20 @@ class NewInstanceTest(ReservationTestCase):
         self.run_instances(A)
         self.assertEqual({A: "2-3", B: "0-1"}, self.claims())
 
+    def test_arrives_with_pcpus_that_nova_gave(self) -> None:
+        self.create(A, wait=True, target=target(), **DEDICATED)
+        self.run_instances(A, holds="4-5")
+        status, reason = self.status(A)
+        self.assertEqual("failed", status)
+        self.assertIn("was given pCPU 4-5 of host one for itself by somebody else", str(reason))
+        self.assertEqual(({}, {}), (self.claims(), self.reserved()))
+
+    def test_arrives_with_pcpus_that_nova_gave_and_an_administrator_takes(self) -> None:
+        self.create(A, wait=True, target=target(), override=True, **DEDICATED)
+        self.run_instances(A, holds="4-5")
+        self.assertEqual("pending", self.row(A).status)
+        self.assertEqual({A: "0-1"}, self.claims())
+
     def test_instance_of_another_project(self) -> None:
         self.create(A, wait=True, target=target(), **DEDICATED)
         self.run_instances(A, project_id="enemy")
