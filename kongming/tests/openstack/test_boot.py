@@ -49,7 +49,13 @@ class BootCase(base.KongMingCase):
         super().setUp()
         self.user = self.cloud.demo
         self.api = self.kongming.client(self.cloud.admin)
-        self.addCleanup(self.eventually, lambda: not self.get("/v1/pins")["pins"], 60)
+        self.addCleanup(self.eventually, self.is_idle, 60)
+
+    def is_idle(self) -> bool:
+        """Whether no pin is left, and nothing that one of them claimed."""
+        hosts = self.get("/v1/hosts")["hosts"]
+        pins = self.get("/v1/pins")["pins"]
+        return not pins and not any(host["cpus"]["claimed"] for host in hosts)
 
     def hinted(self, hint: str, **wanted: Any) -> dict[str, Any]:
         """Boot a server with the hint."""
