@@ -65,9 +65,12 @@ class InstanceQuestion(Question):
 
 
 class Candidate(NamedTuple):
-    """A host on which the wish fits; sorts from the best to the worst."""
+    """A host on which the wish fits; sorts from the best to the worst.
 
-    keeps_other: bool
+    ``unreserved``: no room is kept there for the instance that the question is about.
+    """
+
+    unreserved: bool
     score: fit.Score
     host: str
     placement: dict[str, Any]
