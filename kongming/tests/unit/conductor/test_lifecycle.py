@@ -203,9 +203,14 @@ class NoPlaceTest(base.ConductorTestCase):
     def test_pinned_elsewhere_a_moment_ago(self) -> None:
         # host two carried it out, and the instance left before it could say so
         self.update(A, "5")
+        self.assertEqual("pending", self.row(A).status)
         self.report(self.instance(A, "three", holds="5"), host="three", full=True)
         self.assertEqual({A: "5"}, self.claims("three"))
         self.assertEqual("pending", self.row(A).status)
+        # its next host must not take that for somebody else's doing, and can release it
+        brought = self.row(A).in_force
+        assert brought is not None
+        self.assertTrue(brought.cpus >> 5 & 1)
 
     def test_placed_as_soon_as_there_is_room(self) -> None:
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
