@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bring one running instance to a placement, wholly or not at all."""
 
+from collections.abc import Mapping
+
 from oslo_log import log as logging
 
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
@@ -29,17 +31,19 @@ def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
     begun: list[tuple[Scope, Part]] = []
     try:
         for scope in scopes:
-            for part, mask in target.items():
-                if before[scope].get(part) != mask:
-                    begun.append((scope, part))
-                    _write(driver, uuid, scope, part, mask)
+            changes = Placement(
+                (part, mask) for part, mask in target.items() if before[scope].get(part) != mask
+            )
+            if changes:
+                begun += [(scope, part) for part in changes]
+                driver.write(uuid, scope, changes)
         differences = target.differences(driver.read(uuid, Scope.LIVE))
         if differences:
             raise HypervisorError("the kernel disagrees: " + ", ".join(differences))
     except InstanceGone:
         raise
     except HypervisorError as error:
-        LOG.warning("Instance %s: %s; undoing %s steps", uuid, error, len(begun))
+        LOG.warning("Instance %s: %s; undoing what was done", uuid, error)
         try:
             stuck = _undo(driver, uuid, begun, before)
         except InstanceGone:
@@ -51,33 +55,33 @@ def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
         raise NotApplied(str(error)) from error
 
 
-def _write(driver: Driver, uuid: str, scope: Scope, part: Part, mask: int) -> None:
-    try:
-        driver.write(uuid, scope, part, mask)
-    except InstanceGone:
-        raise
-    except HypervisorError as error:
-        raise HypervisorError(f"{part}: {error}") from error
-
-
 def _undo(
     driver: Driver, uuid: str, begun: list[tuple[Scope, Part]], before: dict[Scope, Placement]
 ) -> list[str]:
     """Bring parts back, last first; return what could not be, in words."""
     unpinned = driver.unpinned(uuid)
     was = {scope: unpinned | placement for scope, placement in before.items()}
+    left = _displaced(driver, uuid, begun, unpinned, was)
     refusals: dict[tuple[Scope, Part], str] = {}
-    for scope, part in reversed(begun):
+    for scope, part in reversed(left):
         try:
-            driver.write(uuid, scope, part, was[scope].get(part, 0))
+            driver.write(uuid, scope, Placement({part: was[scope].get(part, 0)}))
         except InstanceGone:
             raise
         except HypervisorError as error:
             refusals[scope, part] = str(error)
-    # a step that was refused is refused again, and yet nothing may have to be undone
-    now = {scope: unpinned | driver.read(uuid, scope) for scope in before}
     return [
-        f"{part} ({scope.value}): {refusals.get((scope, part), 'the kernel disagrees')}"
-        for scope, part in begun
-        if now[scope].get(part) != was[scope].get(part)
+        refusals.get((scope, part), f"{part}: the kernel disagrees") + f" ({scope.value})"
+        for scope, part in _displaced(driver, uuid, begun, unpinned, was)
     ]
+
+
+def _displaced(
+    driver: Driver,
+    uuid: str,
+    begun: list[tuple[Scope, Part]],
+    unpinned: Placement,
+    was: Mapping[Scope, Mapping[Part, int]],
+) -> list[tuple[Scope, Part]]:
+    now = {scope: unpinned | driver.read(uuid, scope) for scope in was}
+    return [(scope, part) for scope, part in begun if now[scope].get(part) != was[scope].get(part)]

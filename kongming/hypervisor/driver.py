@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kongming import objects
 from kongming.topology.host import Host
-from kongming.topology.placement import Part, Placement
+from kongming.topology.placement import Placement
 
 
 class HypervisorError(Exception):
@@ -61,10 +61,11 @@ class Driver(abc.ABC):
         """Return what every part of a running instance may use when nobody pins it."""
 
     @abc.abstractmethod
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
-        """Place one part of a running instance on the pCPUs (for memory: nodes) in ``mask``.
+    def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
+        """Place parts of a running instance, one after the other in the order given.
 
-        :raises HypervisorError: refused; nothing of this part was changed
+        :raises HypervisorError: one was refused, which the message names: those before it are
+            placed, it and the others are as they were
         """
 
     @abc.abstractmethod

@@ -60,8 +60,8 @@ class Kernel:
             placement[MEMORY] = self._memory_nodes(pid)
         return placement
 
-    def confine(self, uuid: str, part: Part, mask: int) -> None:
-        """Let every thread of a part run on the pCPUs in ``mask``, as libvirt did for one.
+    def confine(self, uuid: str, placement: Placement) -> None:
+        """Let every thread of the parts placed run where libvirt has placed one of each.
 
         libvirt sets the affinity of a single thread of each part; since Linux 6.2 the
         others stay within what they inherited, however wide their cgroup becomes.
@@ -70,10 +70,10 @@ class Kernel:
         """
         with self._process(uuid) as pid:
             for tid, owner, cpus in self._threads(pid):
-                if owner == part and cpus != mask:
+                if placement.get(owner, cpus) != cpus:
                     # the kernel's own threads refuse, and new ones inherit the right mask
                     with contextlib.suppress(OSError):
-                        os.sched_setaffinity(tid, cpuset.members(mask))
+                        os.sched_setaffinity(tid, cpuset.members(placement[owner]))
 
     def memory_nodes(self, uuid: str) -> int:
         """Return the bitmask of the NUMA nodes from which an instance may take memory.

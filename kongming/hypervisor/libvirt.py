@@ -113,24 +113,25 @@ class LibvirtDriver(driver.Driver):
             placement[MEMORY] = definition.pins.get(MEMORY, placement[MEMORY])
         return placement
 
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
-        if not mask:
-            raise HypervisorError(f"{part} must have a place")
-        with self._running(uuid) as domain:
-            if part == MEMORY:
-                self._write_memory(domain, scope, mask)
-                return
-            cpus = _cpu_map(mask, *_cpus(domain.connect()))
-            _wait_until_idle(domain)
-            if part.kind == "vcpu":
-                _require_vcpu(domain, scope, part.number)
-                domain.pinVcpuFlags(part.number, cpus, _FLAGS[scope])
-            elif part.kind == "iothread":
-                domain.pinIOThread(part.number, cpus, _FLAGS[scope])
-            else:
-                domain.pinEmulator(cpus, _FLAGS[scope])
-            if scope is Scope.LIVE:
-                self._kernel.confine(uuid, part, mask)
+    def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
+        part: Part | None = None
+        try:
+            with self._running(uuid) as domain:
+                places, vcpus = _cpus(domain.connect()), domain.vcpusFlags(_FLAGS[scope])
+                _wait_until_idle(domain)
+                for part, mask in changes.items():
+                    if not mask:
+                        raise HypervisorError("there must be some place")
+                    if part == MEMORY:
+                        self._write_memory(domain, scope, mask)
+                    else:
+                        _write_thread(domain, scope, part, _cpu_map(mask, *places), vcpus)
+                if scope is Scope.LIVE:
+                    self._kernel.confine(uuid, changes)
+        except (DaemonGone, InstanceGone):
+            raise
+        except HypervisorError as error:
+            raise HypervisorError(f"{part}: {error}" if part else str(error)) from error
 
     def listen(self, callback: Callable[[str], None]) -> None:
         self._daemon.listen(callback)
@@ -415,11 +416,18 @@ def _cpu_map(mask: int, present: int, online: int) -> tuple[bool, ...]:
     return tuple(bool(mask >> n & 1) for n in range(present.bit_length()))
 
 
-def _require_vcpu(domain: libvirt.virDomain, scope: Scope, number: int) -> None:
-    # libvirt takes pins of vCPUs that could be plugged in: there is no thread to be pinned.
-    count = domain.vcpusFlags(_FLAGS[scope])
-    if number >= count:
-        raise HypervisorError(f"the instance has no vCPU {number} (it has {count})")
+def _write_thread(
+    domain: libvirt.virDomain, scope: Scope, part: Part, cpus: tuple[bool, ...], vcpus: int
+) -> None:
+    if part.kind == "vcpu":
+        # libvirt takes pins of vCPUs that could be plugged in: there is no thread to be pinned.
+        if part.number >= vcpus:
+            raise HypervisorError(f"the instance has no vCPU {part.number} (it has {vcpus})")
+        domain.pinVcpuFlags(part.number, cpus, _FLAGS[scope])
+    elif part.kind == "iothread":
+        domain.pinIOThread(part.number, cpus, _FLAGS[scope])
+    else:
+        domain.pinEmulator(cpus, _FLAGS[scope])
 
 
 def _wait_until_idle(domain: libvirt.virDomain) -> None:

@@ -62,17 +62,24 @@ class SimulatedDriver(Driver):
         with self._fleet.lock:
             return self._running(uuid).unpinned()
 
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+    def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         with self._fleet.lock:
             instance = self._running(uuid)
-            instance.writes += 1
-            if instance.writes in instance.failures:
-                raise HypervisorError(instance.failures.pop(instance.writes))
-            if scope is Scope.LIVE:
-                self._fleet.tune(instance, part, mask)
-            else:
-                instance.check(part, mask, live=False)
-                instance.persistent[part] = mask
+            for part, mask in changes.items():
+                try:
+                    self._write_part(instance, scope, part, mask)
+                except HypervisorError as error:
+                    raise HypervisorError(f"{part}: {error}") from error
+
+    def _write_part(self, instance: SimulatedInstance, scope: Scope, part: Part, mask: int) -> None:
+        instance.writes += 1
+        if instance.writes in instance.failures:
+            raise HypervisorError(instance.failures.pop(instance.writes))
+        if scope is Scope.LIVE:
+            self._fleet.tune(instance, part, mask)
+        else:
+            instance.check(part, mask, live=False)
+            instance.persistent[part] = mask
 
     def listen(self, callback: Callable[[str], None]) -> None:
         self._fleet.events.add(self._host.spec.name, self, callback)
@@ -213,7 +220,7 @@ class Fleet:
             there.offline = there.spec.cpus & cpus
 
     def fail_next(self, uuid: str, nth_write: int, reason: str) -> None:
-        """Let a driver's ``nth_write``-th write from now on (1: the next) fail with ``reason``."""
+        """Let the ``nth_write``-th part that a driver writes from now on (1: the next) fail."""
         with self.lock:
             instance = self._find(uuid)
             instance.failures[instance.writes + nth_write] = reason

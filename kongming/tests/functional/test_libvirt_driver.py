@@ -67,8 +67,9 @@ class DriverTestCase(testtools.TestCase):
         self.addCleanup(driver.close)
         return driver
 
-    def refused(self, *call):
-        error = self.assertRaises(HypervisorError, self.driver.write, *call)
+    def refused(self, uuid, scope, part, mask):
+        changes = Placement({part: mask})
+        error = self.assertRaises(HypervisorError, self.driver.write, uuid, scope, changes)
         self.assertNotIsInstance(error, InstanceGone)
         return str(error)
 
@@ -91,7 +92,7 @@ class TestPins(DriverTestCase):
         }
         for part, mask in parts.items():
             for scope in BOTH:
-                self.driver.write(self.uuid, scope, part, mask)
+                self.driver.write(self.uuid, scope, Placement({part: mask}))
         expected = {
             "vcpu0": "0",
             "vcpu1": "1",
@@ -112,12 +113,12 @@ class TestPins(DriverTestCase):
 
     def test_unpinned_is_all_that_the_host_has(self):
         before = self.domain.allowed()
-        self.driver.write(self.uuid, Scope.LIVE, vcpu(3), 0b10)
-        self.driver.write(self.uuid, Scope.LIVE, EMULATOR, 0b10)
+        self.driver.write(self.uuid, Scope.LIVE, Placement({vcpu(3): 0b10}))
+        self.driver.write(self.uuid, Scope.LIVE, Placement({EMULATOR: 0b10}))
         everything = self.driver.unpinned(self.uuid)
         self.assertEqual(4 + 2 + 1 + 1, len(everything))
         for part, mask in everything.items():
-            self.driver.write(self.uuid, Scope.LIVE, part, mask)
+            self.driver.write(self.uuid, Scope.LIVE, Placement({part: mask}))
         self.assertEqual(before, self.domain.allowed())
         self.assertEqual(everything, self.driver.read(self.uuid, Scope.LIVE))
 
@@ -125,19 +126,19 @@ class TestPins(DriverTestCase):
         self.assertEqual(Placement(), self.driver.read(self.uuid, Scope.PERSISTENT))
 
     def test_what_is_refused_leaves_no_trace(self):
-        self.driver.write(self.uuid, Scope.LIVE, vcpu(0), 0b01)
-        self.driver.write(self.uuid, Scope.LIVE, vcpu(1), 0b10)
+        self.driver.write(self.uuid, Scope.LIVE, Placement({vcpu(0): 0b01}))
+        self.driver.write(self.uuid, Scope.LIVE, Placement({vcpu(1): 0b10}))
         threads, document = self.domain.allowed(), self.domain.lookup().XMLDesc()
         host = self.driver.host()
         missing = (host.online | host.offline).bit_length()
         for scope in BOTH:
             # libvirt would pin to the first of these two without a word
             message = self.refused(self.uuid, scope, vcpu(2), 1 | 1 << missing)
-            self.assertEqual(f"the host has no pCPU {missing}", message)
+            self.assertEqual(f"vCPU 2: the host has no pCPU {missing}", message)
             message = self.refused(self.uuid, scope, EMULATOR, 1 << 4000)
-            self.assertEqual("the host has no pCPU 4000", message)
+            self.assertEqual("emulator: the host has no pCPU 4000", message)
             message = self.refused(self.uuid, scope, MEMORY, 1 | 1 << 40)
-            self.assertEqual("the host has no NUMA node 40", message)
+            self.assertEqual("memory: the host has no NUMA node 40", message)
             self.assertIn("no vCPU 4 (it has 4)", self.refused(self.uuid, scope, vcpu(4), 1))
             self.assertIn("9 not found", self.refused(self.uuid, scope, iothread(9), 1))
             self.assertIn("vCPU 1", self.refused(self.uuid, scope, vcpu(1), 0))
@@ -168,9 +169,9 @@ class TestPins(DriverTestCase):
 
     def test_memory_that_is_where_it_should_be_is_not_touched(self):
         nodes = self.driver.host().node_ids
-        self.driver.write(self.uuid, Scope.LIVE, MEMORY, nodes)
+        self.driver.write(self.uuid, Scope.LIVE, Placement({MEMORY: nodes}))
         self.assertNotIn("numatune", self.domain.lookup().XMLDesc())
-        self.driver.write(self.uuid, Scope.PERSISTENT, MEMORY, nodes)
+        self.driver.write(self.uuid, Scope.PERSISTENT, Placement({MEMORY: nodes}))
         self.assertEqual({MEMORY: nodes}, self.driver.read(self.uuid, Scope.PERSISTENT))
         document = self.domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         text = cpuset.to_text(nodes)
@@ -201,7 +202,7 @@ class TestPins(DriverTestCase):
         self.assertIn("monitor", message)
         self.assertIn(self.uuid, message)
         self.assertEqual(before, self.domain.allowed())
-        self.driver.write(self.uuid, Scope.LIVE, vcpu(0), 1)
+        self.driver.write(self.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
 
 
 class TestInstances(DriverTestCase):
@@ -239,8 +240,8 @@ class TestInstances(DriverTestCase):
                 (self.driver.read, Scope.LIVE),
                 (self.driver.read, Scope.PERSISTENT),
                 (self.driver.unpinned,),
-                (self.driver.write, Scope.LIVE, vcpu(0), 1),
-                (self.driver.write, Scope.PERSISTENT, MEMORY, 1),
+                (self.driver.write, Scope.LIVE, Placement({vcpu(0): 1})),
+                (self.driver.write, Scope.PERSISTENT, Placement({MEMORY: 1})),
             ):
                 error = self.assertRaises(InstanceGone, method, uuid, *arguments)
                 self.assertIn(uuid, str(error))
@@ -306,7 +307,7 @@ class TestEvents(DriverTestCase):
         command = ["virsh", "-c", self.daemon.uri, "vcpupin", self.domain.uuid, "0", "1"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.assert_event(self.domain.uuid)
-        self.driver.write(self.domain.uuid, Scope.LIVE, EMULATOR, 1)
+        self.driver.write(self.domain.uuid, Scope.LIVE, Placement({EMULATOR: 1}))
         self.assert_event(self.domain.uuid)
 
     def stop_daemon(self):
@@ -330,7 +331,7 @@ class TestEvents(DriverTestCase):
         self.start_daemon()
         self.assert_event("")
         self.assertEqual([self.domain.uuid], [found.uuid for found in self.driver.instances()])
-        self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1)
+        self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
         self.assert_event(self.domain.uuid)
 
     def test_a_driver_that_starts_before_the_daemon(self):
@@ -351,7 +352,7 @@ class TestEvents(DriverTestCase):
         other.close()
         while not silent.empty():
             silent.get()
-        self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1)
+        self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
         self.assert_event(self.domain.uuid)
         self.assertEqual(0, silent.qsize())
         self.assertRaises(HypervisorError, other.instances)
@@ -368,7 +369,7 @@ class TestEvents(DriverTestCase):
 
         self.driver.listen(callback)
         for cpu in (0, 1):
-            self.driver.write(self.domain.uuid, Scope.LIVE, vcpu(0), 1 << cpu)
+            self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1 << cpu}))
             self.assertEqual(self.domain.uuid, noted.get(timeout=EVENT_SECONDS))
 
 
@@ -383,7 +384,7 @@ from kongming.topology.placement import Placement
 uri, uuid, wish = sys.argv[1:]
 driver = LibvirtDriver(uri, "compute-1")
 for part, mask in Placement.from_dict(json.loads(wish)).items():
-    driver.write(uuid, Scope.LIVE, part, mask)
+    driver.write(uuid, Scope.LIVE, Placement({part: mask}))
 print(json.dumps(driver.read(uuid, Scope.LIVE).to_dict()))
 driver.close()
 """
@@ -439,14 +440,14 @@ class TestLargeHost(DriverTestCase):
         before = domain.allowed()
         for scope in BOTH:
             message = self.refused(domain.uuid, scope, vcpu(0), 0b11 << 30)
-            self.assertEqual("pCPU 31 is offline", message)
+            self.assertEqual("vCPU 0: pCPU 31 is offline", message)
         self.assertEqual(before, domain.allowed())
         self.assertEqual("0-30", cpuset.to_text(self.driver.unpinned(domain.uuid).cpus))
 
     def test_memory_stays_movable(self):
         domain = self.useFixture(Domain(self.daemon))
         for nodes in (0b0100, 0b1000, 0b1010):
-            self.driver.write(domain.uuid, Scope.LIVE, MEMORY, nodes)
+            self.driver.write(domain.uuid, Scope.LIVE, Placement({MEMORY: nodes}))
             document = domain.lookup().XMLDesc()
             text = cpuset.to_text(nodes)
             self.assertIn(f"<memory mode='restrictive' nodeset='{text}'/>", document)
@@ -458,7 +459,7 @@ class TestLargeHost(DriverTestCase):
         message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b0100)
         self.assertIn("requires restrictive numa mode", message)
         self.assertEqual(0b0010, self.driver.unpinned(domain.uuid)[MEMORY])
-        self.driver.write(domain.uuid, Scope.PERSISTENT, MEMORY, 0b0100)
+        self.driver.write(domain.uuid, Scope.PERSISTENT, Placement({MEMORY: 0b0100}))
         document = domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         self.assertIn("<memory mode='strict' nodeset='2'/>", document)
 
@@ -542,7 +543,7 @@ class TestNoDevices(DriverTestCase):
             lines,
         )
         domain = self.useFixture(Domain(self.daemon))
-        self.driver.write(domain.uuid, Scope.LIVE, vcpu(0), 1)
+        self.driver.write(domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
 
     @testtools.skipUnless(numa_nodes_of_devices(), "this machine has no PCI bus")
     def test_devices_are_known_until_others_are(self):
@@ -582,7 +583,7 @@ class TestCrampedHost(DriverTestCase):
         message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b10)
         self.assertRegex(
             message,
-            f"^[1-9][0-9]* MiB of instance {domain.uuid} in pages of 4 KiB would move to NUMA"
+            f"^memory: [1-9][0-9]* MiB of instance {domain.uuid} in pages of 4 KiB would move to NUMA"
             " node 1, which has 260 MiB of them free and must keep 256 MiB$",
         )
         self.assertEqual(document, domain.lookup().XMLDesc())

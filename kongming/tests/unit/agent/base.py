@@ -90,13 +90,18 @@ class AgentTestCase(base.TestCase):
 
 
 class CountingDriver(simulated.SimulatedDriver):
-    """Notes the writes."""
+    """Notes the parts that are written."""
 
     def __init__(self, world: simulated.Fleet, host: str) -> None:
         super().__init__(world, host)
         self.writes: list[tuple[Scope, Part, int]] = []
 
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
-        """Write, and remember it."""
+    def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
+        """Write part by part, and remember it."""
+        for part, mask in changes.items():
+            self.write_part(uuid, scope, part, mask)
+
+    def write_part(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        """Write one part, and remember it."""
         self.writes.append((scope, part, mask))
-        super().write(uuid, scope, part, mask)
+        super().write(uuid, scope, Placement({part: mask}))

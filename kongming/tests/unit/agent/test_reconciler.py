@@ -35,17 +35,17 @@ class Crashing(CountingDriver):
 
     crash_at = 0
 
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+    def write_part(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
         if len(self.writes) + 1 == self.crash_at:
             raise Crash
-        super().write(uuid, scope, part, mask)
+        super().write_part(uuid, scope, part, mask)
 
 
 class Stopping(CountingDriver):
     """The instance stops once two parts are in its definition."""
 
-    def write(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
-        super().write(uuid, scope, part, mask)
+    def write_part(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        super().write_part(uuid, scope, part, mask)
         if len(self.writes) == len(FULL) + 2:
             self._fleet.stop(uuid)
 
@@ -121,7 +121,7 @@ class ApplyTest(ReconcilerTestCase):
 
     def test_lost_definition_after_a_restart_of_the_agent(self) -> None:
         self.applied()
-        self.driver.write(VNF, Scope.PERSISTENT, VCPU_0, 1)
+        self.driver.write(VNF, Scope.PERSISTENT, Placement({VCPU_0: 1}))
         self.restart()
         self.assertEqual([("applied", None, 1, FULL)], self.bring())
         self.assertEqual((FULL, FULL), self.both())

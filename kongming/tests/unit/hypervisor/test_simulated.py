@@ -148,8 +148,8 @@ class HostTest(FleetTestCase):
         self.assertEqual(host, self.big.host())
 
     def test_threads_leave_a_pcpu_that_goes_offline(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b11)
-        self.big.write(FREE, Scope.LIVE, VCPU_1, 0b01)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b11}))
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_1: 0b01}))
         self.fleet.set_offline("big", 0b01)
         observed = self.big.read(FREE, Scope.LIVE)
         self.assertEqual(0b10, observed[VCPU_0])
@@ -178,7 +178,7 @@ class InstancesTest(FleetTestCase):
         self.assertEqual([], self.twin.instances())
 
     def test_observed(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_1, 0b1000)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_1: 0b1000}))
         found = {instance.uuid: instance.observed for instance in self.big.instances()}
         self.assertEqual({FREE: {**UNPINNED, VCPU_1: 0b1000}, NOVA: GIVEN, OFF: None}, found)
 
@@ -200,10 +200,10 @@ class PlacementTest(FleetTestCase):
     def test_write(self) -> None:
         for part in (VCPU_0, VCPU_1, IOTHREAD_2, EMULATOR, MEMORY):
             before = {scope: self.big.read(FREE, scope) for scope in Scope}
-            self.big.write(FREE, Scope.LIVE, part, 0b10)
+            self.big.write(FREE, Scope.LIVE, Placement({part: 0b10}))
             self.assertEqual(before[Scope.LIVE] | {part: 0b10}, self.big.read(FREE, Scope.LIVE))
             self.assertEqual(before[Scope.PERSISTENT], self.big.read(FREE, Scope.PERSISTENT))
-            self.big.write(FREE, Scope.PERSISTENT, part, 0b01)
+            self.big.write(FREE, Scope.PERSISTENT, Placement({part: 0b01}))
             self.assertEqual(before[Scope.LIVE] | {part: 0b10}, self.big.read(FREE, Scope.LIVE))
             self.assertEqual(
                 before[Scope.PERSISTENT] | {part: 0b01}, self.big.read(FREE, Scope.PERSISTENT)
@@ -212,7 +212,7 @@ class PlacementTest(FleetTestCase):
 
     def test_what_was_read_is_the_readers_own(self) -> None:
         for scope in Scope:
-            self.big.write(FREE, scope, VCPU_0, 0b1)
+            self.big.write(FREE, scope, Placement({VCPU_0: 0b1}))
             placement = self.big.read(FREE, scope)
             self.assertIsInstance(placement, Placement)
             placement[VCPU_0] = 0b10
@@ -221,7 +221,7 @@ class PlacementTest(FleetTestCase):
         self.assertEqual(GIVEN, self.big.unpinned(NOVA))
 
     def test_paused_instance_can_be_placed(self) -> None:
-        self.big.write(NOVA, Scope.LIVE, VCPU_0, 0b1)
+        self.big.write(NOVA, Scope.LIVE, Placement({VCPU_0: 0b1}))
         self.assertEqual(0b1, self.big.read(NOVA, Scope.LIVE)[VCPU_0])
 
     def test_refusals(self) -> None:
@@ -252,12 +252,14 @@ class PlacementTest(FleetTestCase):
         for scope, rows in ((Scope.LIVE, cases + live_only), (Scope.PERSISTENT, cases)):
             for part, mask, message in rows:
                 before = self.big.read(FREE, scope)
-                error = self.assertRaises(HypervisorError, self.big.write, FREE, scope, part, mask)
-                self.assertEqual(message, str(error))
+                error = self.assertRaises(
+                    HypervisorError, self.big.write, FREE, scope, Placement({part: mask})
+                )
+                self.assertEqual(f"{part}: {message}", str(error))
                 self.assertEqual(before, self.big.read(FREE, scope))
 
     def test_definition_may_name_an_offline_pcpu_but_not_start_with_it(self) -> None:
-        self.big.write(FREE, Scope.PERSISTENT, VCPU_0, 1 << 15)
+        self.big.write(FREE, Scope.PERSISTENT, Placement({VCPU_0: 1 << 15}))
         self.fleet.stop(FREE)
         self.assertRaises(HypervisorError, self.fleet.start, FREE)
         self.assertRaises(InstanceGone, self.big.read, FREE, Scope.LIVE)
@@ -276,8 +278,8 @@ class PlacementTest(FleetTestCase):
                 functools.partial(driver.unpinned, uuid),
                 functools.partial(driver.read, uuid, Scope.LIVE),
                 functools.partial(driver.read, uuid, Scope.PERSISTENT),
-                functools.partial(driver.write, uuid, Scope.LIVE, VCPU_0, 1),
-                functools.partial(driver.write, uuid, Scope.PERSISTENT, VCPU_0, 1),
+                functools.partial(driver.write, uuid, Scope.LIVE, Placement({VCPU_0: 1})),
+                functools.partial(driver.write, uuid, Scope.PERSISTENT, Placement({VCPU_0: 1})),
             ]
             for call in calls:
                 self.assertEqual(message, str(self.assertRaises(InstanceGone, call)))
@@ -285,19 +287,22 @@ class PlacementTest(FleetTestCase):
 
 class MemoryTest(FleetTestCase):
     def test_move_takes_what_is_elsewhere(self) -> None:
-        self.big.write(FREE, Scope.LIVE, MEMORY, 0b10)
+        self.big.write(FREE, Scope.LIVE, Placement({MEMORY: 0b10}))
         self.assertEqual([10240, 1024], self.free_mib(self.big))
-        self.big.write(FREE, Scope.LIVE, MEMORY, 0b11)  # widening moves nothing
+        self.big.write(FREE, Scope.LIVE, Placement({MEMORY: 0b11}))  # widening moves nothing
         self.assertEqual([10240, 1024], self.free_mib(self.big))
-        self.big.write(FREE, Scope.LIVE, MEMORY, 0b01)
+        self.big.write(FREE, Scope.LIVE, Placement({MEMORY: 0b01}))
         self.assertEqual([2048, 9216], self.free_mib(self.big))
 
     def test_move_to_a_full_node(self) -> None:
         self.fleet.create("big", {"name": "x", "vcpus": 1, "memory_mib": 1025, "memory_nodes": 1})
         before = self.free_mib(self.big), self.big.read(FREE, Scope.LIVE)
-        error = self.assertRaises(HypervisorError, self.big.write, FREE, Scope.LIVE, MEMORY, 0b10)
+        error = self.assertRaises(
+            HypervisorError, self.big.write, FREE, Scope.LIVE, Placement({MEMORY: 0b10})
+        )
         self.assertEqual(
-            "Unable to get 8192 MiB on NUMA node 1 with 8191 MiB free: Cannot allocate memory",
+            "memory: Unable to get 8192 MiB on NUMA node 1 with 8191 MiB free: "
+            "Cannot allocate memory",
             str(error),
         )
         self.assertEqual(before, (self.free_mib(self.big), self.big.read(FREE, Scope.LIVE)))
@@ -307,33 +312,37 @@ class MemoryTest(FleetTestCase):
         self.assertEqual([0, 8264], self.free_mib(self.big))
         self.fleet.create("big", {"name": "y", "vcpus": 1, "memory_mib": 8264})
         # All 3000 MiB would not fit, but 2048 are on node 0 already and 952 on node 1.
-        self.big.write(uuid, Scope.LIVE, MEMORY, 0b11)
-        self.assertRaises(HypervisorError, self.big.write, uuid, Scope.LIVE, MEMORY, 0b10)
+        self.big.write(uuid, Scope.LIVE, Placement({MEMORY: 0b11}))
+        self.assertRaises(
+            HypervisorError, self.big.write, uuid, Scope.LIVE, Placement({MEMORY: 0b10})
+        )
         self.assertEqual([0, 0], self.free_mib(self.big))
         self.fleet.stop(FREE)
-        self.big.write(uuid, Scope.LIVE, MEMORY, 0b01)
+        self.big.write(uuid, Scope.LIVE, Placement({MEMORY: 0b01}))
         self.assertEqual([10240 - 3000, 952], self.free_mib(self.big))
 
     def test_strict_memory_cannot_move_live(self) -> None:
         for nodes in (0b01, 0b11):
             error = self.assertRaises(
-                HypervisorError, self.big.write, NOVA, Scope.LIVE, MEMORY, nodes
+                HypervisorError, self.big.write, NOVA, Scope.LIVE, Placement({MEMORY: nodes})
             )
             self.assertEqual(
-                "Requested operation is not valid: "
+                "memory: Requested operation is not valid: "
                 "change of nodeset for running domain requires restrictive numa mode",
                 str(error),
             )
-        self.big.write(NOVA, Scope.LIVE, MEMORY, 0b10)
+        self.big.write(NOVA, Scope.LIVE, Placement({MEMORY: 0b10}))
         self.assertEqual(GIVEN, self.big.read(NOVA, Scope.LIVE))
 
     def test_strict_memory_can_move_in_the_definition(self) -> None:
-        self.big.write(NOVA, Scope.PERSISTENT, MEMORY, 0b01)
+        self.big.write(NOVA, Scope.PERSISTENT, Placement({MEMORY: 0b01}))
         self.fleet.stop(NOVA)
         self.fleet.start(NOVA)
         self.assertEqual(0b01, self.big.read(NOVA, Scope.LIVE)[MEMORY])
         self.assertEqual([1024, 10240], self.free_mib(self.big))
-        self.assertRaises(HypervisorError, self.big.write, NOVA, Scope.LIVE, MEMORY, 0b10)
+        self.assertRaises(
+            HypervisorError, self.big.write, NOVA, Scope.LIVE, Placement({MEMORY: 0b10})
+        )
 
     def test_off_needs_no_memory(self) -> None:
         self.fleet.stop(FREE)
@@ -345,8 +354,8 @@ class MemoryTest(FleetTestCase):
 
 class LifeTest(FleetTestCase):
     def test_start_is_made_from_the_definition(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b1)
-        self.big.write(FREE, Scope.PERSISTENT, VCPU_1, 0b10)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b1}))
+        self.big.write(FREE, Scope.PERSISTENT, Placement({VCPU_1: 0b10}))
         self.fleet.tamper(FREE, EMULATOR, 0b100, event=False)
         self.fleet.stop(FREE)
         self.fleet.start(FREE)
@@ -356,7 +365,7 @@ class LifeTest(FleetTestCase):
     def test_hard_reboot_forgets_all_but_what_nova_gave(self) -> None:
         for uuid, pins in ((FREE, UNPINNED), (NOVA, GIVEN)):
             for scope in Scope:
-                self.big.write(uuid, scope, VCPU_0, 0b1)
+                self.big.write(uuid, scope, Placement({VCPU_0: 0b1}))
             self.fleet.tamper(uuid, VCPU_1, 0b1, event=False)
             given = self.big.unpinned(uuid) if uuid == NOVA else {}
             self.fleet.hard_reboot(uuid)
@@ -416,8 +425,8 @@ class LifeTest(FleetTestCase):
 
 class MigrationTest(FleetTestCase):
     def test_live_pins_travel(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b1)
-        self.big.write(FREE, Scope.PERSISTENT, VCPU_1, 0b10)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b1}))
+        self.big.write(FREE, Scope.PERSISTENT, Placement({VCPU_1: 0b10}))
         self.fleet.tamper(FREE, EMULATOR, 0b100, event=False)
         self.fleet.migrate(FREE, "twin")
         self.assertRaises(InstanceGone, self.big.read, FREE, Scope.LIVE)
@@ -430,14 +439,14 @@ class MigrationTest(FleetTestCase):
         self.assertEqual([2048, 10240], self.free_mib(self.twin))
 
     def test_definition_does_not_follow_the_live_pins(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b1)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b1}))
         self.fleet.migrate(FREE, "twin")
-        self.twin.write(FREE, Scope.LIVE, VCPU_0, 0b10)
+        self.twin.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b10}))
         self.assertEqual({VCPU_0: 0b1}, self.twin.read(FREE, Scope.PERSISTENT))
 
     def test_what_nova_gave_is_there_no_longer(self) -> None:
         for part in (VCPU_0, VCPU_1, EMULATOR):
-            self.big.write(NOVA, Scope.LIVE, part, 0b1)
+            self.big.write(NOVA, Scope.LIVE, Placement({part: 0b1}))
         self.fleet.set_offline("twin", 1 << 4)
         self.fleet.migrate(NOVA, "twin")
         self.assertEqual(
@@ -447,7 +456,7 @@ class MigrationTest(FleetTestCase):
 
     def test_nodes_that_nova_gave_may_be_there_no_longer(self) -> None:
         for part in GIVEN:
-            self.big.write(NOVA, Scope.PERSISTENT, part, 0b1)
+            self.big.write(NOVA, Scope.PERSISTENT, Placement({part: 0b1}))
         self.fleet.stop(NOVA)
         self.fleet.start(NOVA)
         self.fleet.migrate(NOVA, "small")
@@ -457,7 +466,7 @@ class MigrationTest(FleetTestCase):
         )
 
     def test_refusals(self) -> None:
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b100)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b100}))
         filler = {"name": "filler", "vcpus": 1, "memory_mib": 12289}
         self.fleet.create("twin", filler)
         for uuid, target, kind, message in (
@@ -501,7 +510,7 @@ class TamperTest(FleetTestCase):
                 self.fleet.tamper(FREE, part, 0b10, event=event)
                 self.assertEqual(before | {part: 0b10}, self.big.read(FREE, Scope.LIVE))
                 self.assertEqual({}, self.big.read(FREE, Scope.PERSISTENT))
-                self.big.write(FREE, Scope.LIVE, part, before[part])
+                self.big.write(FREE, Scope.LIVE, Placement({part: before[part]}))
                 self.assertEqual(before, self.big.read(FREE, Scope.LIVE))
 
     def test_refused_as_a_write_is(self) -> None:
@@ -517,7 +526,7 @@ class TamperTest(FleetTestCase):
         self.fleet.tamper(NOVA, MEMORY, 0b01, event=False)
         self.assertEqual(0b01, self.big.read(NOVA, Scope.LIVE)[MEMORY])
         self.assertEqual([1024, 10240], self.free_mib(self.big))
-        self.big.write(NOVA, Scope.LIVE, MEMORY, 0b10)
+        self.big.write(NOVA, Scope.LIVE, Placement({MEMORY: 0b10}))
         self.assertEqual([2048, 9216], self.free_mib(self.big))
 
     def test_injected_failures(self) -> None:
@@ -525,19 +534,20 @@ class TamperTest(FleetTestCase):
         self.fleet.fail_next(FREE, 3, "third")
         outcomes = []
         for mask, scope in enumerate([Scope.LIVE, Scope.PERSISTENT, Scope.LIVE, Scope.LIVE], 1):
-            self.big.write(NOVA, scope, VCPU_0, 1)  # another instance's writes do not count
+            # another instance's writes do not count
+            self.big.write(NOVA, scope, Placement({VCPU_0: 1}))
             self.fleet.tamper(FREE, VCPU_1, 1)  # nor do those of others
             try:
-                self.big.write(FREE, scope, VCPU_0, mask)
+                self.big.write(FREE, scope, Placement({VCPU_0: mask}))
                 outcomes.append("written")
             except HypervisorError as error:
                 outcomes.append(str(error))
             if mask == 3:
                 self.assertEqual(1, self.big.read(FREE, Scope.LIVE)[VCPU_0])
                 self.assertEqual({}, self.big.read(FREE, Scope.PERSISTENT))
-        self.assertEqual(["written", "second", "third", "written"], outcomes)
+        self.assertEqual(["written", "vCPU 0: second", "vCPU 0: third", "written"], outcomes)
         self.fleet.fail_next(FREE, 1, "again")
-        self.assertRaises(HypervisorError, self.big.write, FREE, Scope.LIVE, VCPU_0, 1)
+        self.assertRaises(HypervisorError, self.big.write, FREE, Scope.LIVE, Placement({VCPU_0: 1}))
 
 
 class EventsTest(FleetTestCase):
@@ -547,15 +557,15 @@ class EventsTest(FleetTestCase):
             (lambda: self.fleet.stop(FREE), [FREE]),
             (lambda: self.fleet.start(FREE), [FREE]),
             (lambda: self.fleet.hard_reboot(FREE), [FREE, FREE]),
-            (lambda: self.big.write(FREE, Scope.LIVE, VCPU_0, 1), [FREE]),
-            (lambda: self.big.write(FREE, Scope.LIVE, VCPU_0, 1), [FREE]),
-            (lambda: self.big.write(FREE, Scope.LIVE, MEMORY, 1), []),
-            (lambda: self.big.write(FREE, Scope.PERSISTENT, VCPU_0, 1), []),
+            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [FREE]),
+            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [FREE]),
+            (lambda: self.big.write(FREE, Scope.LIVE, Placement({MEMORY: 1})), []),
+            (lambda: self.big.write(FREE, Scope.PERSISTENT, Placement({VCPU_0: 1})), []),
             (lambda: self.fleet.tamper(NOVA, VCPU_0, 1), [NOVA]),
             (lambda: self.fleet.tamper(NOVA, VCPU_0, 2, event=False), []),
             (lambda: self.fleet.tamper(FREE, MEMORY, 2), []),
             (lambda: self.fleet.migrate(FREE, "twin"), [FREE]),
-            (lambda: self.twin.write(FREE, Scope.LIVE, VCPU_0, 1), []),
+            (lambda: self.twin.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), []),
             (lambda: self.fleet.migrate(FREE, "big"), [FREE]),
             (lambda: self.fleet.delete(FREE), [FREE]),
             (lambda: self.fleet.delete(OFF), [OFF]),
@@ -572,7 +582,7 @@ class EventsTest(FleetTestCase):
             lambda: self.fleet.stop(OFF),
             lambda: self.fleet.migrate(FREE, "nowhere"),
             lambda: self.fleet.tamper(FREE, VCPU_0, 0),
-            lambda: self.big.write(FREE, Scope.LIVE, VCPU_0, 0),
+            lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0})),
         ):
             self.assertRaises(HypervisorError, act)
         self.assertEqual([], heard())
@@ -580,7 +590,7 @@ class EventsTest(FleetTestCase):
     def test_change_is_there_when_its_event_is(self) -> None:
         seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.big.listen(lambda uuid: seen.put(self.big.read(uuid, Scope.LIVE)[VCPU_0]))
-        self.big.write(FREE, Scope.LIVE, VCPU_0, 0b100)
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b100}))
         self.assertEqual(0b100, seen.get(timeout=10))
 
     def test_listeners_of_two_hosts_and_of_one(self) -> None:
@@ -710,7 +720,7 @@ class ThreadsTest(FleetTestCase):
             lambda: self.big.scopes(FREE),
             lambda: self.big.read(FREE, Scope.LIVE),
             lambda: self.big.unpinned(FREE),
-            lambda: self.big.write(FREE, Scope.LIVE, VCPU_0, 1),
+            lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})),
             lambda: self.fleet.tamper(FREE, VCPU_0, 1),
             lambda: self.fleet.fail_next(FREE, 9, "no"),
             lambda: self.fleet.set_offline("big", 1),
