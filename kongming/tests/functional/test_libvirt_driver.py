@@ -583,7 +583,7 @@ class TestCrampedHost(DriverTestCase):
         message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b10)
         self.assertRegex(
             message,
-            f"^memory: [1-9][0-9]* MiB of instance {domain.uuid} in pages of 4 KiB would move to NUMA"
-            " node 1, which has 260 MiB of them free and must keep 256 MiB$",
+            f"^memory: [1-9][0-9]* MiB of instance {domain.uuid} in pages of 4 KiB would move to"
+            " NUMA node 1, which has 260 MiB of them free and must keep 256 MiB$",
         )
         self.assertEqual(document, domain.lookup().XMLDesc())
