@@ -16,6 +16,7 @@ Installs what the tests need and runs the tox environments named, by default all
     py3         unit tests, and the whole system in one process
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
     openstack   beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
+    numa        on two emulated machines with four NUMA nodes each (root only)
 and then tools/quickstart.sh --check, as root also with --qemu.
 
 As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
@@ -70,7 +71,7 @@ case "${1:-}" in
 esac
 envs=("$@")
 if [ ${#envs[@]} -eq 0 ]; then
-    envs=(pep8 py3 functional openstack)
+    envs=(pep8 py3 functional openstack numa)
 fi
 
 install_packages test
@@ -80,7 +81,7 @@ say "tox: installing it in .venv"
 
 for env in "${envs[@]}"; do
     case "$env" in
-        functional | openstack)
+        functional | openstack | numa)
             if ! is_root; then
                 summary+=("$env: NOT RUN, it needs root: sudo tools/test.sh $env")
                 continue
