@@ -5,33 +5,13 @@ import json
 import pathlib
 from typing import Any
 
-import oslo_messaging
-
 import kongming
+from kongming.tests import ear
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import VNF
 from kongming.topology.placement import Part
 
 SAMPLES = pathlib.Path(kongming.__file__).parents[1] / "doc" / "notification_samples"
-
-
-class Ear:
-    """Takes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
-
-    def info(self, ctxt: Any, publisher_id: str, event: str, payload: Any, _: Any) -> None:
-        """Hear of something."""
-        self._hear("INFO", publisher_id, event, payload)
-
-    def error(self, ctxt: Any, publisher_id: str, event: str, payload: Any, _: Any) -> None:
-        """Hear of a failure."""
-        self._hear("ERROR", publisher_id, event, payload)
-
-    def _hear(self, priority: str, publisher_id: str, event: str, payload: Any) -> None:
-        message = {"priority": priority, "publisher_id": publisher_id, "event_type": event}
-        self.heard.append(message | {"payload": payload})
 
 
 class NoticesTest(base.EmbeddedTestCase):
@@ -40,15 +20,7 @@ class NoticesTest(base.EmbeddedTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.ear = Ear()
-        listener = oslo_messaging.get_notification_listener(
-            oslo_messaging.get_notification_transport(self.conf),
-            [oslo_messaging.Target(topic="notifications")],
-            [self.ear],
-        )
-        listener.start()
-        self.addCleanup(listener.wait)
-        self.addCleanup(listener.stop)
+        self.ear = self.useFixture(ear.Ear(self.conf))
 
     def test_samples_are_what_is_sent(self) -> None:
         samples = {path.stem: json.loads(path.read_text()) for path in SAMPLES.iterdir()}

@@ -10,6 +10,8 @@ from typing import Any
 
 from testtools import content
 
+from kongming import service
+from kongming.tests import ear
 from kongming.tests.functional.fixtures import process, server
 from kongming.tests.openstack import base
 from kongming.tests.openstack.fixtures import kongming
@@ -225,6 +227,38 @@ class MoveTest(LifeCase):
         # not where it came from, nor where libvirt put it
         self.eventually(lambda: self.affinity()["vcpu0"] == {SHARED, OWN}, 30)
         self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
+        self.api.delete(f"/v1/pins/{other}")
+        self.check_placed(TARGET)
+
+    def test_cold_migration_to_where_the_pcpu_is_taken(self) -> None:
+        conf = service.prepare("kongming-tests", ["--config-file", str(self.kongming.conf)])
+        self.addCleanup(conf.reset)
+        heard = self.useFixture(ear.Ear(conf, pool=self.id())).heard
+        self.place(EXACT)
+        other = self.occupy(TARGET, OWN)
+        self.act("migrate", "VERIFY_RESIZE", host=TARGET)
+        reason = self.wait_for("failed", TARGET)["reason"]
+        self.assertIn(f"pCPU {OWN} of host {TARGET} is already held by", reason)
+        # of another process than before, for Nova made a new domain
+        everywhere = {"emulator": {SHARED, OWN}, "vcpu0": {SHARED, OWN}}
+        self.eventually(lambda: self.affinity().items() >= everywhere.items(), 30)
+        self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
+
+        def failures() -> list[tuple[str, str]]:
+            told = [
+                (message["priority"], message["payload"]["kongming_object.data"])
+                for message in heard
+                if message["event_type"] == "resource_pin.pin.failed"
+            ]
+            return [
+                (priority, data["reason"])
+                for priority, data in told
+                if (data["instance_uuid"], data["host"]) == (self.server, TARGET)
+            ]
+
+        # and once, however often it is tried again
+        time.sleep(2 * kongming.INTERVAL)
+        self.assertEqual([("ERROR", reason)], failures())
         self.api.delete(f"/v1/pins/{other}")
         self.check_placed(TARGET)
 
