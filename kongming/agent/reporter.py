@@ -108,6 +108,7 @@ class Reporter:
             if now < end:
                 stopped[uuid] = known[uuid].obj_clone()
                 stopped[uuid].state, stopped[uuid].observed = "shutoff", None
+                stopped[uuid].started_ms = None
         return stopped
 
 

@@ -19,6 +19,9 @@ from kongming.objects.instance import ACTIVE_STATES
 
 LOG = logging.getLogger(__name__)
 
+#: Uuid, host and start of those of which was said that they should not run any more.
+_doubles: set[tuple[str, str, int]] = set()
+
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
@@ -107,10 +110,15 @@ def _take_instances(session: orm.Session, report: objects.Report, locked: set[st
     news.gifts_changed = any(stored[uuid].holds for uuid in news.gone)
     rows = []
     for uuid, instance in reported.items():
+        if not instance.obj_attr_is_set("started_ms"):
+            instance.started_ms = None  # an agent of before does not tell
         row = stored.get(uuid)
         if row is not None and not _believable(instance, row):
             continue
         facts = {name: getattr(instance, name) for name in _FACTS}
+        if row is not None and row.host == instance.host:
+            # who stopped it here did not make the process that another host still has a newer one
+            facts["started_ms"] = facts["started_ms"] or row.started_ms
         news.here[uuid] = models.Instance(**facts)
         if row is None or any(getattr(row, name) != value for name, value in facts.items()):
             rows.append(facts | {"updated_at": timeutils.utcnow()})
@@ -133,15 +141,37 @@ _FACTS = (
     "state",
     "holds",
     "observed",
+    "started_ms",
 )
 
 
 def _believable(instance: objects.Instance, row: models.Instance) -> bool:
     """Whether a report may replace what is stored, perhaps by another host.
 
-    While an instance migrates two hosts know it. It lives where it runs, and else where it was
-    known first: were each believed in turn, the pin would change hosts with every report.
+    While an instance migrates two hosts know it, and when it was evacuated from a host that is
+    only cut off, two run it. It lives where it was started last of where it runs, and else where
+    it was known first: were each believed in turn, the pin would change hosts with every report.
     """
-    if instance.host == row.host or instance.state == "running":
+    if instance.host == row.host:
         return True
-    return instance.state in ACTIVE_STATES and row.state not in ACTIVE_STATES
+    if instance.state not in ACTIVE_STATES:
+        return False
+    if row.started_ms and instance.started_ms and instance.started_ms < row.started_ms:
+        if instance.state == "running" and row.state == "running":
+            _warn_of_double(instance, row.host)
+        return False
+    return instance.state == "running" or row.state not in ACTIVE_STATES
+
+
+def _warn_of_double(instance: objects.Instance, host: str) -> None:
+    """Say once what every report would say again."""
+    double = (instance.uuid, instance.host, instance.started_ms)
+    if double not in _doubles:
+        _doubles.add(double)
+        LOG.warning(
+            "Instance %s runs on host %s and also, started earlier, on host %s, which has neither"
+            " pin nor claims for it any more",
+            instance.uuid,
+            host,
+            instance.host,
+        )

@@ -68,7 +68,10 @@ class Host(Base):
 
 
 class Instance(Base):
-    """An instance as the host that runs it last reported it."""
+    """An instance as the host that runs it last reported it.
+
+    ``started_ms`` is that of the last process, also when it has ended.
+    """
 
     __tablename__ = "instances"
     __table_args__ = (sa.Index("instances_host_idx", "host"), Base.__table_args__)
@@ -85,6 +88,7 @@ class Instance(Base):
     holds: orm.Mapped[str] = orm.mapped_column(sa.Text, nullable=False, default="")
     observed: orm.Mapped[Placement | None] = orm.mapped_column(Topology(Placement))
     updated_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+    started_ms: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
 
 
 class Pin(Base):

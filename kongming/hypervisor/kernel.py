@@ -7,6 +7,7 @@ Paths and formats are those of proc(5) and numa_maps (kernel: admin-guide/mm/num
 import contextlib
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,8 @@ from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
 from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
 
+# When this machine was booted, in s since the epoch, by the clock as it now is.
+_BOOT = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 # QEMU names its threads so because libvirt always starts it with debug-threads=on.
 _NAMES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
     ("vcpu", re.compile(rb"CPU (\d+)/")),
@@ -104,6 +107,18 @@ class Kernel:
             page: {node: total // 1024 for node, total in nodes.items()}
             for page, nodes in kib.items()
         }
+
+    def started_ms(self, uuid: str) -> int:
+        """Return when the process of an instance was started, in ms since the epoch.
+
+        It is the same each time this program is asked, whatever becomes of the clock.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._process(uuid) as pid:
+            # after the name, in which anything may be: proc_pid_stat(5)
+            ticks = int(self._read(pid, "stat").rpartition(b")")[2].split()[19])
+        return int(1000 * (_BOOT + ticks / os.sysconf("SC_CLK_TCK")))
 
     @contextlib.contextmanager
     def _process(self, uuid: str) -> Iterator[int]:

@@ -151,9 +151,10 @@ class LibvirtDriver(driver.Driver):
     def _instance(self, domain: libvirt.virDomain, places: tuple[int, int]) -> objects.Instance:
         definition = _definition(domain, Scope.LIVE)
         state = STATES[domain.state()[0]]
-        observed = None
+        observed = started_ms = None
         if state in ACTIVE_STATES:
             try:
+                started_ms = self._kernel.started_ms(definition.uuid)
                 observed = self._observe(definition.uuid, places)
             except InstanceGone as error:
                 state = STATES[domain.state()[0]]
@@ -171,6 +172,7 @@ class LibvirtDriver(driver.Driver):
             state=state,
             holds=cpuset.to_text(definition.pins.exclusive),
             observed=observed,
+            started_ms=started_ms,
         )
 
     def _topology(self, connection: libvirt.virConnect) -> Host:

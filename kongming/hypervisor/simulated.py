@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated hosts that refuse what a real one refuses, in the words of libvirt."""
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -88,9 +89,7 @@ class SimulatedDriver(Driver):
         self._fleet.events.remove(self._host.spec.name, self)
 
     def _running(self, uuid: str) -> SimulatedInstance:
-        if uuid not in self._host.instances:
-            raise InstanceGone(f"Domain not found: no domain with matching uuid '{uuid}'")
-        return self._fleet.running(uuid)
+        return _running(self._host.instances, uuid)
 
 
 class Fleet:
@@ -127,10 +126,7 @@ class Fleet:
 
     def running(self, uuid: str) -> SimulatedInstance:
         """Return an instance that runs on some host."""
-        instance = self._find(uuid)
-        if not instance.running:
-            raise InstanceGone("Requested operation is not valid: domain is not running")
-        return instance
+        return _running(self._instances, uuid)
 
     def create(self, host: str, fields: Mapping[str, Any]) -> str:
         """Make an instance from what a fleet file would say of it; return its UUID.
@@ -191,10 +187,21 @@ class Fleet:
                 raise HypervisorError("internal error: Attempt to migrate guest to itself")
             instance.memory = there.admit(instance.live, instance.spec.memory_mib)
             instance.host = there
+            instance.begin()
             instance.persistent = Placement(instance.live)
             instance.stray.clear()
             there.instances[uuid] = source.instances.pop(uuid)
             self.events.send(source.spec.name, uuid)
+            self.events.send(target, uuid)
+
+    def evacuate(self, uuid: str, target: str) -> None:
+        """Start a running instance on another host too, as Nova does when it thinks that it ended.
+
+        From now on the UUID means the one on ``target``; the other has its host's driver alone.
+        """
+        with self.lock:
+            spec = self.running(uuid).spec
+            self._add(self.host(target), dataclasses.replace(spec, state="running"))
             self.events.send(target, uuid)
 
     def tamper(self, uuid: str, part: Part, mask: int, event: bool = True) -> None:
@@ -240,9 +247,7 @@ class Fleet:
             self.events.send(instance.host.spec.name, instance.spec.uuid)
 
     def _find(self, uuid: str) -> SimulatedInstance:
-        if uuid not in self._instances:
-            raise InstanceGone(f"Domain not found: no domain with matching uuid '{uuid}'")
-        return self._instances[uuid]
+        return _find(self._instances, uuid)
 
     def _add(self, host: SimulatedHost, spec: InstanceSpec) -> None:
         instance = SimulatedInstance(spec, host, spec.given())
@@ -250,6 +255,19 @@ class Fleet:
             instance.start()
             instance.state = spec.state
         self._instances[spec.uuid] = host.instances[spec.uuid] = instance
+
+
+def _find(instances: Mapping[str, SimulatedInstance], uuid: str) -> SimulatedInstance:
+    if uuid not in instances:
+        raise InstanceGone(f"Domain not found: no domain with matching uuid '{uuid}'")
+    return instances[uuid]
+
+
+def _running(instances: Mapping[str, SimulatedInstance], uuid: str) -> SimulatedInstance:
+    instance = _find(instances, uuid)
+    if not instance.running:
+        raise InstanceGone("Requested operation is not valid: domain is not running")
+    return instance
 
 
 class _Events:

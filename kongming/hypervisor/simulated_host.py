@@ -2,6 +2,7 @@
 """What a simulated host and its instances are, and what they refuse in the words of libvirt."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 
 from kongming import objects
@@ -20,6 +21,7 @@ class SimulatedInstance:
     host: "SimulatedHost"
     persistent: Placement
     state: str = "shutoff"
+    started_ms: int | None = None
     live: Placement = dataclasses.field(default_factory=Placement)
     stray: Placement = dataclasses.field(default_factory=Placement)
     memory: dict[int, int] = dataclasses.field(default_factory=dict)  # MiB by NUMA node
@@ -36,10 +38,15 @@ class SimulatedInstance:
         self.memory = self.host.admit(self.persistent, self.spec.memory_mib)
         self.live = Placement(self.persistent)
         self.state = "running"
+        self.begin()
+
+    def begin(self) -> None:
+        """Have a new process, as from a start, and on the target of a migration."""
+        self.started_ms = time.time_ns() // 1_000_000
 
     def stop(self) -> None:
         """End all threads and give the memory back."""
-        self.state = "shutoff"
+        self.state, self.started_ms = "shutoff", None
         self.live, self.stray, self.memory = Placement(), Placement(), {}
 
     def unpinned(self) -> Placement:
@@ -85,6 +92,7 @@ class SimulatedInstance:
             state=self.state,
             holds=cpuset.to_text(self.persistent.exclusive),
             observed=self.observed() if self.running else None,
+            started_ms=self.started_ms,
         )
 
 

@@ -26,7 +26,8 @@ ACTIVE_STATES = ("running", "blocked", "paused", "shutdown", "suspended")
 class Instance(base.KongMingObject):
     """Facts and observed placement of one instance on one host."""
 
-    VERSION = "1.0"
+    # 1.1: started_ms
+    VERSION = "1.1"
 
     fields = {
         "uuid": fields.UUIDField(),
@@ -41,6 +42,8 @@ class Instance(base.KongMingObject):
         # pCPUs that it holds for itself without KongMing's doing, as a CPU set
         "holds": fields.StringField(default=""),
         "observed": base.PlacementField(nullable=True),
+        # when its process was, in ms since the epoch; None: there is none
+        "started_ms": fields.IntegerField(nullable=True),
         "updated_at": fields.DateTimeField(),
     }
 

@@ -2,11 +2,13 @@
 """What becomes of a pin while its instance, its host and KongMing live on."""
 
 import concurrent.futures
+import time
 from typing import Any
 
 import requests
 
 from kongming.conductor.manager import ConductorManager
+from kongming.hypervisor.driver import Scope
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, PLACED, UNKNOWN, VNF, WISH
 from kongming.topology.placement import Part
@@ -249,6 +251,29 @@ class InstanceTest(LifeTestCase):
         reason = self.wait_for("failed", UNKNOWN)["reason"]
         self.assertIn("was given pCPU 8-9 of host two for itself by somebody else", reason)
         self.assertEqual({"0": "8", "1": "9"}, self.observed(UNKNOWN)["vcpus"])
+
+
+class CutOffTest(LifeTestCase):
+    """A host is cut off from Nova, and not from KongMing; its instance is evacuated."""
+
+    interval = 1
+
+    def test_evacuation_from_a_host_where_it_runs_on(self) -> None:
+        self.pinned()
+        self.fleet.evacuate(VNF, "two")
+        self.eventually(lambda: self.get(f"/v1/pins/{VNF}").json()["host"] == "two")
+        self.wait_for("applied")
+        self.assertEqual(PLACED, self.kongming.driver("two").read(VNF, Scope.LIVE).to_dict())
+        before = [base.rows(table) for table in ("pins", "claims", "pin_events")]
+        self.assertEqual(({4, 5, 6, 7}, set()), (self.held("two"), self.held("one")))
+        # both report all that they have, and say that it runs
+        time.sleep(3 * self.interval)
+        self.assertEqual(before, [base.rows(table) for table in ("pins", "claims", "pin_events")])
+        with self.fleet.lock:
+            del self.fleet.host("one").instances[VNF]
+            self.fleet.events.send("one", VNF)
+        time.sleep(2 * self.interval)
+        self.assertEqual(before, [base.rows(table) for table in ("pins", "claims", "pin_events")])
 
 
 class RestartTest(LifeTestCase):

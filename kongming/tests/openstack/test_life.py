@@ -5,6 +5,7 @@ The rows of ``doc/source/admin/life-of-a-server.rst``.
 """
 
 import os
+import shutil
 import time
 from typing import Any
 
@@ -325,8 +326,8 @@ class MoveTest(LifeCase):
         self.check_placed(TARGET)
 
 
-class HostTest(LifeCase):
-    """The host of the server goes down, with all that runs on it."""
+class DownCase(LifeCase):
+    """Parts of the host of the server stop."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -334,11 +335,15 @@ class HostTest(LifeCase):
         self.compute = self.cloud.services[f"nova-compute-{SOURCE}"]
         self.libvirt = self.cloud.libvirt[SOURCE]
         self.agent = self.kongming.agents[SOURCE]
-        self.down: list[server.Server] = [self.compute, self.agent, self.libvirt]
+        self.down: list[server.Server] = []
         self.addCleanup(self.wait_until_up)
         self.addCleanup(lambda: self.bring_back(*reversed(self.down)))
-        for part in self.down:
+
+    def take_down(self, *parts: server.Server) -> None:
+        """Stop them, until they are brought back or the test ends."""
+        for part in parts:
             part.stop()
+            self.down.append(part)
 
     def bring_back(self, *parts: server.Server) -> None:
         """Start what was stopped."""
@@ -364,6 +369,14 @@ class HostTest(LifeCase):
         self.eventually(lambda: self.force_down(False), SECONDS)
         self.eventually(lambda: self.service()["state"] == "up", SECONDS)
 
+
+class HostTest(DownCase):
+    """The host of the server goes down, with all that runs on it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.take_down(self.compute, self.agent, self.libvirt)
+
     def test_reboot(self) -> None:
         self.assertEqual({OWN}, self.claimed(SOURCE))
         self.bring_back(self.libvirt, self.agent)
@@ -388,3 +401,44 @@ class HostTest(LifeCase):
         self.bring_back(self.compute)
         self.eventually(lambda: not self.libvirt.connect().listAllDomains(), SECONDS)
         self.check_placed(TARGET)
+
+
+class CutOffTest(DownCase):
+    """The host of the server seems down to Nova, and is not."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.take_down(self.compute)
+
+    def test_evacuation_while_the_server_runs_on(self) -> None:
+        self.assertTrue(self.force_down(True))
+        self.split_storage()
+        self.act("evacuate", "SHUTOFF", host=TARGET)
+        # it runs where it was and nowhere else
+        time.sleep(2 * kongming.INTERVAL)
+        self.check_placed(SOURCE)
+        self.act("os-start")
+        self.check_placed(TARGET)
+        before = self.history()
+        self.assertEqual(
+            [1, 1],
+            [len(libvirt.connect().listAllDomains(1)) for libvirt in self.cloud.libvirt.values()],
+        )
+        # each host reports that it runs the server
+        time.sleep(2 * kongming.INTERVAL)
+        self.check_placed(TARGET)
+        self.assertEqual(before, self.history())
+        log = self.kongming.conductor.log.read_text()
+        self.assertEqual(1, log.count(f"Instance {self.server} runs on host {TARGET} and also"))
+        self.bring_back(self.compute)
+        self.eventually(lambda: not self.libvirt.connect().listAllDomains(), SECONDS)
+        time.sleep(2 * kongming.INTERVAL)
+        self.check_placed(TARGET)
+        self.assertEqual(before, self.history())
+
+    def split_storage(self) -> None:
+        """Let the disk be another file for who opens it from now on: QEMU locks what it uses."""
+        disk = self.cloud.directory / "nova/instances" / self.server / "disk"
+        copy = disk.with_name("copy")
+        shutil.copyfile(disk, copy)
+        copy.rename(disk)

@@ -76,6 +76,7 @@ class ConductorTestCase(base.TestCase):
             "state": "running",
             "holds": "",
             "observed": Placement(),
+            "started_ms": None,
             "updated_at": datetime.datetime.now(datetime.UTC),
         }
         return objects.Instance(uuid=uuid, host=host, **known | facts)

@@ -38,6 +38,57 @@ class MigrationTest(base.ConductorTestCase):
             self.report(gone=[A])
             self.report(gone=[A], host="two")
 
+    def run_twice(self) -> None:
+        """A is pinned on host one, and evacuated from there without being stopped."""
+        self.report(self.instance(A, started_ms=1000))
+        self.create(A, "4-5")
+        self.confirm(A)
+        self.report(self.instance(A, "two", started_ms=2000), host="two")
+        self.confirm(A, host="two")
+
+    def test_of_two_processes_the_younger_one_has_the_pin(self) -> None:
+        self.run_twice()
+        for state in ("running", "paused", "shutoff", "running"):
+            # with the end of a process the pin does not go back to the older one
+            observed = None if state == "shutoff" else placement()
+            started = None if state == "shutoff" else 2000
+            there = self.instance(A, "two", state=state, observed=observed, started_ms=started)
+            self.report(there, host="two", full=True)
+            events = self.events(A)
+            for full in (True, False):
+                self.report(self.instance(A, started_ms=1000), full=full)
+                self.assertEqual("two", self.host_of(A), state)
+                self.assertEqual(({}, {A: "4-5"}), (self.claims("one"), self.claims("two")), state)
+                self.assertEqual(events, self.events(A))
+        self.assertEqual(1, self.log.output.count(f"Instance {A} runs on host two and also"))
+
+    def test_start_that_an_older_agent_does_not_tell(self) -> None:
+        self.run_twice()
+        before = self.instance(A)
+        del before._obj_started_ms
+        self.report(before)
+        self.assertEqual("one", self.host_of(A))
+
+    def test_older_process_ends(self) -> None:
+        self.run_twice()
+        self.report(self.instance(A, started_ms=1000))
+        before = self.database()["pins"], self.events(A)
+        self.report(gone=[A])
+        self.assertEqual(before, (self.database()["pins"], self.events(A)))
+
+    def test_younger_process_is_gone(self) -> None:
+        self.run_twice()
+        self.report(gone=[A], host="two")
+        self.assertEqual(("waiting", "the instance left host two"), self.status(A))
+        # the other is what is left of the instance
+        self.report(self.instance(A, started_ms=1000), full=True)
+        self.assertEqual(("one", {A: "4-5"}), (self.row(A).host, self.claims("one")))
+
+    def test_moved_back(self) -> None:
+        self.run_twice()
+        self.report(self.instance(A, started_ms=3000))
+        self.assertEqual(("one", {A: "4-5"}), (self.row(A).host, self.claims("one")))
+
     def test_claims_move(self) -> None:
         self.report(self.instance(A))
         self.create(A, "4-5")

@@ -3,6 +3,9 @@
 
 import pathlib
 import shutil
+import subprocess
+import sys
+import time
 
 import fixtures
 import testtools
@@ -26,6 +29,22 @@ NUMA_MAPS = """\
 kernelpagesize_kB=2048
 7ffdcd646000 default stack anon=5 dirty=5 active=1 N0=5 kernelpagesize_kB=4
 """
+
+
+class TestStart(testtools.TestCase):
+    def test_start_of_a_process(self):
+        before = time.time()
+        program = [sys.executable, "-c", "input()", "-uuid", UUID]
+        with subprocess.Popen(program, stdin=subprocess.PIPE) as process:
+            after = time.time()
+            kernel = Kernel()
+            started = kernel.started_ms(UUID)
+            self.assertEqual(started, kernel.started_ms(UUID))
+            process.communicate(b"\n")
+        # ticks are of 10 ms
+        self.assertGreaterEqual(started, 1000 * before - 20)
+        self.assertLessEqual(started, 1000 * after + 20)
+        self.assertRaises(InstanceGone, kernel.started_ms, UUID)
 
 
 class TestKernel(testtools.TestCase):

@@ -96,6 +96,7 @@ INSTANCE = objects.Instance(
     iothreads=[1, 2],
     state="running",
     observed=PLACEMENT,
+    started_ms=1790000000000,
     updated_at=THEN,
 )
 ASLEEP = objects.Instance(
@@ -109,6 +110,7 @@ ASLEEP = objects.Instance(
     iothreads=[],
     state="shutoff",
     observed=None,
+    started_ms=None,
     updated_at=THEN,
 )
 PIN = objects.Pin(
@@ -257,7 +259,7 @@ class FingerprintTest(base.TestCase):
     #: Who changes an object also raises its VERSION: mixed versions run during upgrades.
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
-        "Instance": "1.0-d778b0a9ca1f86b1d8f5dded9eb86675",
+        "Instance": "1.1-129486eac6013d00a1912e456e411035",
         "Outcome": "1.0-b567b836d8a73e3f8f1628a2df42815d",
         "Pin": "1.0-872b255ade9210d00b6cd66832ca2c09",
         "PinEvent": "1.0-031491a39efbdfa3200ecc0ecd3b7fad",
