@@ -58,6 +58,8 @@ class StandaloneAgent:
         # one decision after the other
         self._lock = threading.Lock()
         self._missing: set[str] = set()
+        # why those that are not placed are not
+        self._said: dict[str, str] = {}
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{host}", daemon=True)
 
@@ -108,12 +110,38 @@ class StandaloneAgent:
         text = metadata.get(self._key)
         if text is not None:
             try:
-                self._place(uuid, wish_of(text), held)
-            except (WishError, fit.DoesNotFit, *exception.NOT_GRANTED) as error:
-                LOG.error("Instance %s is not placed: %s: %s", uuid, self._key, error)
-        elif held is not None and held.placement is not None:
+                wish = wish_of(text)
+            except WishError as error:
+                self._say(uuid, error)
+            else:
+                self._try(uuid, wish, held)
+        elif held is not None and (held.placement is not None or held.wanted is not None):
+            self._said.pop(uuid, None)
             now = held.generation + 1
-            self._put(dataclasses.replace(held, generation=now, placement=None, decided=None))
+            self._put(Held(uuid, now, None, in_force=held.in_force, given=held.given))
+
+    def _try(self, uuid: str, wish: Wish, held: Held | None) -> None:
+        """Place an instance if there is room; keep the wish for the next sweep if there is none."""
+        try:
+            self._place(uuid, wish, held)
+        except (WishError, fit.DoesNotFit, *exception.NOT_GRANTED) as error:
+            self._say(uuid, error)
+            self._store.put(dataclasses.replace(held or Held(uuid, 0, None), wanted=wish))
+        else:
+            self._said.pop(uuid, None)
+
+    def _say(self, uuid: str, error: Exception) -> None:
+        """Log why an instance is not placed, unless that was the last that was logged of it."""
+        text = str(error)
+        if self._said.get(uuid) != text:
+            self._said[uuid] = text
+            LOG.error("Instance %s is not placed: %s: %s", uuid, self._key, text)
+
+    def _try_again(self) -> None:
+        """Place those that found no room so far, and run."""
+        for held in self._store.all():
+            if held.wanted is not None and self._runs(held.instance_uuid):
+                self._try(held.instance_uuid, held.wanted, held)
 
     def _place(self, uuid: str, wish: Wish, held: Held | None) -> None:
         """Decide where an instance belongs, unless that is decided.
@@ -127,6 +155,8 @@ class StandaloneAgent:
             return
         size = instances[uuid].size
         if held and held.decided and (held.decided.wish, held.decided.size) == (wish, size):
+            if held.wanted is not None:
+                self._store.put(dataclasses.replace(held, wanted=None))
             return
         books = self._books(instances)
         before = held or Held(uuid, 0, None)
@@ -145,6 +175,7 @@ class StandaloneAgent:
                 generation=before.generation + 1,
                 placement=found.placement,
                 decided=decided,
+                wanted=None,
             )
         )
 
@@ -171,6 +202,7 @@ class StandaloneAgent:
         self._worker.bring([held.instance_uuid])
 
     def _forget(self, uuid: str) -> None:
+        self._said.pop(uuid, None)
         self._store.remove(uuid)
         self._worker.bring([uuid])
 
@@ -178,7 +210,9 @@ class StandaloneAgent:
         for outcome in outcomes:
             with self._lock:
                 held = self._store.get(outcome.instance_uuid)
-                if outcome.result == RELEASED and held and held.generation == outcome.generation:
+                if outcome.result != RELEASED or held is None or held.wanted is not None:
+                    continue
+                if held.generation == outcome.generation:
                     self._store.remove(outcome.instance_uuid)
 
     def _keep(self) -> None:
@@ -187,6 +221,7 @@ class StandaloneAgent:
             try:
                 with self._lock:
                     self._forget_missing()
+                    self._try_again()
             except HypervisorError as error:
                 LOG.error("Host %s cannot be looked at: %s", self._host, error)
 

@@ -54,7 +54,8 @@ class Held:
 
     ``placement`` None: release the instance. ``in_force`` is what was carried out and not
     undone. ``given`` holds the entries that the instance's definition had before the
-    first pin, to which a released part returns. ``decided`` is None where conductors decide.
+    first pin, to which a released part returns. ``decided`` is None where conductors decide, and
+    so is ``wanted``: a newer wish, which has found no place yet.
     """
 
     instance_uuid: str
@@ -63,6 +64,7 @@ class Held:
     in_force: Placement | None = None
     given: Placement | None = None
     decided: Decided | None = None
+    wanted: Wish | None = None
 
     @property
     def order(self) -> Order:
@@ -138,6 +140,7 @@ class Store:
                 "in_force": _dump(held.in_force),
                 "given": _dump(held.given),
                 "decided": None if held.decided is None else held.decided.to_dict(),
+                "wanted": None if held.wanted is None else held.wanted.to_dict(),
             }
             for held in pins.values()
         ]
@@ -161,6 +164,7 @@ class Store:
                     in_force=_read(entry["in_force"]),
                     given=_read(entry["given"]),
                     decided=_read_decided(entry.get("decided")),
+                    wanted=_read_wish(entry.get("wanted")),
                 )
                 for entry in data
             }
@@ -181,3 +185,7 @@ def _read(data: dict[str, Any] | None) -> Placement | None:
 
 def _read_decided(data: dict[str, Any] | None) -> Decided | None:
     return None if data is None else Decided.from_dict(data)
+
+
+def _read_wish(data: dict[str, Any] | None) -> Wish | None:
+    return None if data is None else Wish.from_dict(data)

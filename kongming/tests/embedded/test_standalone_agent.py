@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that stand alone: a simulated host each, and Nova's notifications over one broker."""
 
+import time
 from typing import Any
 
 from oslo_messaging._drivers import impl_fake
@@ -161,12 +162,12 @@ class SeveralTest(StandaloneTestCase):
         agent.stop()
         self.fleet.hard_reboot(A)
         self.assertEqual([EVERYWHERE] * 2, self.cpus(A))
-        agent = self.start()
+        self.start()
         self.eventually(lambda: self.cpus(A) == [16, 32])
         # and still has what it claimed
         self.tell(B, "4")
         self.eventually(lambda: "pCPU 4 of host one is already held" in self.log.output)
-        self.assertIsNone(agent._store.get(B))
+        self.assertEqual([EVERYWHERE] * 2, self.cpus(B))
 
     def test_instance_that_left(self) -> None:
         self.configuration.set("update_resources_interval", 1, "agent")
@@ -177,6 +178,69 @@ class SeveralTest(StandaloneTestCase):
         self.tell(A, "4", "instance.live_migration_post_dest.end")
         self.eventually(lambda: agents[1]._store.get(A) is not None)
         self.eventually(lambda: agents[0]._store.get(A) is None)
+
+
+class RoomTest(StandaloneTestCase):
+    """A wish that finds no room is kept, and tried again with each sweep."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.configuration.set("update_resources_interval", 1, "agent")
+        self.agent = self.start()
+        self.tell(A, '{"cpu_policy": "dedicated", "vcpus": {"0": "4", "1": "5"}}')
+        self.eventually(lambda: self.cpus(A) == [16, 32])
+
+    def refused(self, value: str, uuid: str = B) -> None:
+        """Tell a wish that finds no room."""
+        before = len(self.log.output)
+        self.tell(uuid, value)
+        self.eventually(lambda: f"Instance {uuid} is not placed" in self.log.output[before:])
+
+    def test_as_soon_as_there_is_room(self) -> None:
+        self.refused("5")
+        time.sleep(2.5)
+        self.assertEqual([EVERYWHERE] * 2, self.cpus(B))
+        self.assertEqual(1, self.log.output.count(f"Instance {B} is not placed"))
+        self.tell(A, None, "instance.update")
+        self.eventually(lambda: self.cpus(B) == [32, 32])
+
+    def test_after_a_restart(self) -> None:
+        self.refused("5")
+        self.agent.stop()
+        self.fleet.delete(A)
+        self.start()
+        self.eventually(lambda: self.cpus(B) == [32, 32])
+
+    def test_what_it_has_stays_until_then(self) -> None:
+        self.tell(B, "2")
+        self.eventually(lambda: self.cpus(B) == [4, 4])
+        self.refused("5")
+        self.assertEqual([4, 4], self.cpus(B))
+        self.fleet.delete(A)
+        self.eventually(lambda: self.cpus(B) == [32, 32])
+
+    def test_withdrawn(self) -> None:
+        self.tell(B, "2")
+        self.eventually(lambda: self.cpus(B) == [4, 4])
+        self.refused("5")
+        # as it was
+        self.tell(B, "2", "instance.update")
+        self.eventually(lambda: not [held for held in self.agent._store.all() if held.wanted])
+        self.refused("5")
+        # none at all
+        self.tell(B, None, "instance.update")
+        self.eventually(lambda: self.agent._store.get(B) is None)
+        self.refused("4")
+        self.tell(B, None, "instance.update")
+        self.eventually(lambda: self.agent._store.get(B) is None)
+        self.fleet.delete(A)
+        time.sleep(2.5)
+        self.assertEqual([EVERYWHERE] * 2, self.cpus(B))
+
+    def test_deleted(self) -> None:
+        self.refused("5")
+        self.fleet.delete(B)
+        self.eventually(lambda: self.agent._store.get(B) is None)
 
 
 class LegacyTest(StandaloneTestCase):

@@ -13,6 +13,7 @@ from kongming.agent.store import Held, Store
 from kongming.tests import base as tests_base
 from kongming.tests.unit.agent.base import FULL, NOVA, OFF, VNF, pin
 from kongming.topology.placement import EMULATOR, Placement
+from kongming.topology.wish import Wish
 
 OTHER = Placement({EMULATOR: 1})
 
@@ -46,6 +47,11 @@ class StoreTest(tests_base.TestCase):
         for store in (self.store, self.open()):
             self.assertEqual(held, store.all())
             self.assertEqual(held[0], store.get(VNF))
+
+    def test_wish_that_waits_for_room_survives_a_restart(self) -> None:
+        held = Held(VNF, 0, None, wanted=Wish.from_dict({"vcpus": {"0": "4"}}))
+        self.store.put(held)
+        self.assertEqual([held], self.open().all())
 
     def test_every_change_is_on_disk_at_once(self) -> None:
         self.store.replace([pin()])
