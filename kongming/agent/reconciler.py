@@ -70,15 +70,16 @@ class Reconciler:
         uuid = held.instance_uuid
         # written ahead: after a crash in between, all that may be in force is still known
         on_the_way = (held.in_force or Placement()).joined(held.placement)
-        self._store.carried_out(uuid, on_the_way, given)
+        self._store.carried_out(uuid, held.arrival, on_the_way, given)
         try:
             transaction.carry_out(self._driver, uuid, target)
         except (HypervisorError, transaction.NotApplied) as error:
             if not isinstance(error, transaction.NotRestored | InstanceGone):
-                self._store.carried_out(uuid, held.in_force, given)
+                self._store.carried_out(uuid, held.arrival, held.in_force, given)
             raise
         released = held.placement is None
-        self._store.carried_out(uuid, held.placement, None if released else given)
+        given_now = None if released else given
+        self._store.carried_out(uuid, held.arrival, held.placement, given_now)
 
     def _target(self, held: Held) -> tuple[Placement, Placement]:
         """Return where all parts that were ever touched belong, and what they were given."""
@@ -107,6 +108,7 @@ class Reconciler:
         return objects.Outcome(
             instance_uuid=held.instance_uuid,
             generation=held.generation,
+            arrival=held.arrival,
             result=result,
             reason=reason,
             in_force=now.in_force if now else None,

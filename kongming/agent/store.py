@@ -20,8 +20,8 @@ from kongming.topology.wish import Wish
 LOG = logging.getLogger(__name__)
 
 
-#: What is to be carried out: a placement, or its release, and the generation that it is of.
-Order = tuple[int, Placement | None]
+#: What is to be carried out: a placement, or its release, and generation and arrival it is of.
+Order = tuple[int, int, Placement | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +65,12 @@ class Held:
     given: Placement | None = None
     decided: Decided | None = None
     wanted: Wish | None = None
+    arrival: int = 0
 
     @property
     def order(self) -> Order:
         """What is to be carried out: a placement may come later than its generation."""
-        return self.generation, self.placement
+        return self.generation, self.arrival, self.placement
 
 
 class Store:
@@ -92,19 +93,28 @@ class Store:
     def replace(self, pins: Iterable[objects.Pin]) -> list[str]:
         """Take over what the conductor says; return the uuids whose pin is new or changed.
 
-        What this agent itself carried out is known better here than there.
+        What this agent itself carried out is known better here than there, unless the instance
+        has left this host and come again: then others may have done more.
         """
         with self._lock:
             # readers take no lock: they find the pins as they were, or as they are
             after: dict[str, Held] = {}
             for pin in pins:
                 before = self._pins.get(pin.instance_uuid)
+                in_force, given = pin.in_force, None
+                if before is not None:
+                    if before.arrival == pin.arrival:
+                        in_force, given = before.in_force, before.given
+                    else:
+                        # with what was done here since it came, before that was heard of
+                        in_force = _either(in_force, before.in_force)
                 after[pin.instance_uuid] = Held(
                     instance_uuid=pin.instance_uuid,
                     generation=pin.generation,
                     placement=pin.placement,
-                    in_force=pin.in_force if before is None else before.in_force,
-                    given=None if before is None else before.given,
+                    in_force=in_force,
+                    given=given,
+                    arrival=pin.arrival,
                 )
             changed = [uuid for uuid, held in after.items() if self._pins.get(uuid) != held]
             if changed or len(after) != len(self._pins):
@@ -122,11 +132,17 @@ class Store:
             if uuid in self._pins:
                 self._keep({key: held for key, held in self._pins.items() if key != uuid})
 
-    def carried_out(self, uuid: str, in_force: Placement | None, given: Placement | None) -> None:
-        """Note what is in force for an instance from now on."""
+    def carried_out(
+        self, uuid: str, arrival: int, in_force: Placement | None, given: Placement | None
+    ) -> None:
+        """Note what is in force for an instance since an arrival, as far as its agent knows."""
         with self._lock:
             held = self._pins.get(uuid)
-            if held is None or (held.in_force, held.given) == (in_force, given):
+            if held is None:
+                return
+            if held.arrival != arrival:
+                in_force, given = _either(held.in_force, in_force), held.given
+            if (held.in_force, held.given) == (in_force, given):
                 return
             now = dataclasses.replace(held, in_force=in_force, given=given)
             self._keep(self._pins | {uuid: now})
@@ -141,6 +157,7 @@ class Store:
                 "given": _dump(held.given),
                 "decided": None if held.decided is None else held.decided.to_dict(),
                 "wanted": None if held.wanted is None else held.wanted.to_dict(),
+                "arrival": held.arrival,
             }
             for held in pins.values()
         ]
@@ -165,6 +182,7 @@ class Store:
                     given=_read(entry["given"]),
                     decided=_read_decided(entry.get("decided")),
                     wanted=_read_wish(entry.get("wanted")),
+                    arrival=entry.get("arrival", 0),
                 )
                 for entry in data
             }
@@ -173,6 +191,10 @@ class Store:
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             # the conductor knows them too; a broken file must not keep the agent down
             LOG.error("%s is unreadable and ignored: %r", self._path, error)
+
+
+def _either(one: Placement | None, other: Placement | None) -> Placement | None:
+    return (one or Placement()).joined(other) or None
 
 
 def _dump(placement: Placement | None) -> dict[str, Any] | None:

@@ -67,6 +67,7 @@ class Lifecycle:
                 self._moved[uuid] = pin.host
             self._take_along(pin)
             pin.host = self._host.name
+            pin.arrival += 1
             self._use_up(pin, instance)
             self.placements_changed = True
         if pin.deleted:
@@ -83,8 +84,8 @@ class Lifecycle:
         pin = self._pins.get(outcome.instance_uuid)
         if pin is None or pin.host != self._host.name:
             return
-        if outcome.generation != pin.generation:
-            # word of an older wish: nothing to conclude for this one
+        if (outcome.generation, outcome.arrival) != (pin.generation, pin.arrival):
+            # word of an older wish, or of before the instance left and came again
             return
         if pin.deleted:
             if outcome.result == RELEASED:

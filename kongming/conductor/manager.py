@@ -140,6 +140,7 @@ class ConductorManager:
             for row, reserved in db_reservations.for_agent(session, host):
                 coming = objects.Pin.from_row(row)
                 coming.host, coming.placement = host, reserved.placement
+                coming.arrival += 1
                 here.append(coming)
             return here
 

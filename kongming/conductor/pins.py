@@ -40,7 +40,7 @@ def create(
         if hidden or (instance is None and not wait):
             raise exception.InstanceNotFound(instance_uuid=uuid)
         if row is None:
-            row = models.Pin(instance_uuid=uuid, generation=0)
+            row = models.Pin(instance_uuid=uuid, generation=0, arrival=0)
         row.project_id = (instance and instance.project_id) or pin.project_id
         row.user_id = (instance and instance.user_id) or pin.user_id
         row.deleted = False

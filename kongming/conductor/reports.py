@@ -110,8 +110,6 @@ def _take_instances(session: orm.Session, report: objects.Report, locked: set[st
     news.gifts_changed = any(stored[uuid].holds for uuid in news.gone)
     rows = []
     for uuid, instance in reported.items():
-        if not instance.obj_attr_is_set("started_ms"):
-            instance.started_ms = None  # an agent of before does not tell
         row = stored.get(uuid)
         if row is not None and not _believable(instance, row):
             continue

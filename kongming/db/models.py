@@ -95,7 +95,8 @@ class Pin(Base):
     """A pin; ``deleted`` ones still hold their claims until the host has released them.
 
     ``origin`` is `METADATA`, `HINT` or, if somebody asked for the present wish, None. ``placed``
-    tells whether the pin ever had a placement.
+    tells whether the pin ever had a placement, ``arrival`` how often a host came to have its
+    instance.
     """
 
     __tablename__ = "pins"
@@ -123,6 +124,9 @@ class Pin(Base):
     updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
     origin: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
     placed: orm.Mapped[bool | None] = orm.mapped_column(sa.Boolean)
+    arrival: orm.Mapped[int] = orm.mapped_column(
+        sa.Integer, nullable=False, default=0, server_default="0"
+    )
 
 
 class Claim(Base):

@@ -116,16 +116,15 @@ class Kernel:
         :raises InstanceGone: it has no process here
         """
         with self._process(uuid) as pid:
-            # after the name, in which anything may be: proc_pid_stat(5)
-            ticks = int(self._read(pid, "stat").rpartition(b")")[2].split()[19])
-        return int(1000 * (_BOOT + ticks / os.sysconf("SC_CLK_TCK")))
+            return int(1000 * (_BOOT + self._ticks(pid) / os.sysconf("SC_CLK_TCK")))
 
     @contextlib.contextmanager
     def _process(self, uuid: str) -> Iterator[int]:
         """Yield the pid of an instance; the process may end at any moment."""
         pid = self._pids.get(uuid)
         if pid is None or self._uuid_of(pid) != uuid:
-            self._pids = {found: pid for pid in self._all() if (found := self._uuid_of(pid))}
+            # of two the younger: the other is left over from a move within this machine
+            self._pids = {found: pid for _, found, pid in sorted(self._qemus())}
             pid = self._pids.get(uuid)
         gone = f"instance {uuid} has no process on this machine"
         if pid is None:
@@ -159,6 +158,18 @@ class Kernel:
             if name == "Mems_allowed_list":
                 return cpuset.parse(value)
         raise HypervisorError("this kernel does not tell Mems_allowed_list")
+
+    def _qemus(self) -> Iterator[tuple[int, str, int]]:
+        """Yield start, uuid and pid of each."""
+        for pid in self._all():
+            with contextlib.suppress(OSError):
+                if uuid := self._uuid_of(pid):
+                    yield self._ticks(pid), uuid, pid
+
+    def _ticks(self, pid: int) -> int:
+        """Return when a process was started, in clock ticks since the boot."""
+        # after the name, in which anything may be: proc_pid_stat(5)
+        return int(self._read(pid, "stat").rpartition(b")")[2].split()[19])
 
     def _all(self) -> Iterator[int]:
         return (int(name) for name in os.listdir(self._root) if name.isdigit())

@@ -22,9 +22,12 @@ class Pin(base.KongMingObject):
     the pin was deleted and its host has yet to release the instance. ``in_force`` is where
     KongMing may have put the instance by now: what its host last confirmed, joined with
     what was asked since; None if nothing was ever asked. A migrated instance takes it along.
+    ``arrival`` counts how often a host came to have the instance: what an agent knows of an
+    earlier stay is out of date.
     """
 
-    VERSION = "1.0"
+    # 1.1: arrival
+    VERSION = "1.1"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -35,6 +38,7 @@ class Pin(base.KongMingObject):
         "placement": base.PlacementField(nullable=True),
         "in_force": base.PlacementField(nullable=True),
         "generation": fields.IntegerField(),
+        "arrival": fields.IntegerField(),
         "status": fields.EnumField(valid_values=STATUSES),
         "reason": fields.StringField(nullable=True),
         "created_at": fields.DateTimeField(),

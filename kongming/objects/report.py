@@ -14,15 +14,17 @@ OUTCOMES = ("applied", "drifted", "failed", RELEASED)
 class Outcome(base.KongMingObject):
     """What became of one pin on this host.
 
-    ``result`` speaks of ``generation`` only; ``in_force`` is the placement that the agent
-    last carried out and has not undone, whichever generation that was.
+    ``result`` speaks of ``generation`` and ``arrival`` only; ``in_force`` is the placement that
+    the agent last carried out and has not undone, whichever generation that was.
     """
 
-    VERSION = "1.0"
+    # 1.1: arrival
+    VERSION = "1.1"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
         "generation": fields.IntegerField(),
+        "arrival": fields.IntegerField(),
         "result": fields.EnumField(valid_values=OUTCOMES),
         "reason": fields.StringField(nullable=True),
         "in_force": base.PlacementField(nullable=True),

@@ -157,6 +157,28 @@ class InstanceTest(LifeTestCase):
         self.assertEqual(("one", PLACED), (pin["host"], pin["placement"]))
         self.assertEqual(PLACED, self.observed())
 
+    def test_there_and_back_before_the_host_hears_of_it(self) -> None:
+        # pCPU 9 is another's on host one, whose agent fetches nothing while VNF is away
+        self.pin(OTHER, cpu_policy="dedicated", vcpus={"*": "9"})
+        self.wait_for("applied", OTHER)
+        self.pin(vcpus={"*": "4"})
+        self.wait_for("applied")
+        self.fleet.migrate(VNF, "two")
+        self.eventually(lambda: self.get(f"/v1/pins/{VNF}").json()["host"] == "two")
+        wish = {"vcpus": {"*": "9"}, "iothreads": {"1": "10"}}
+        self.assertEqual(200, self.request("PUT", f"/v1/pins/{VNF}", json=wish).status_code)
+        self.eventually(lambda: self.wait_for("applied")["generation"] == 2)
+        self.fleet.migrate(VNF, "one")
+        self.wait_for("failed")
+        # nothing stays of what was done elsewhere
+        self.eventually(lambda: self.observed() == self.free)
+        self.eventually(
+            lambda: (
+                (VNF, None)
+                in [(row["instance_uuid"], row["in_force"]) for row in base.rows("pins")]
+            )
+        )
+
     def test_instance_is_deleted(self) -> None:
         self.pinned()
         self.fleet.delete(VNF)

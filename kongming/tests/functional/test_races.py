@@ -208,10 +208,9 @@ class MariaDBRaceTest(base.TestCase):
         driver = simulated.SimulatedDriver(self.fleet, host)
         for uuid in self.fleet.host(host).instances:
             pin = stored.get(uuid)
-            if pin is None:
+            if pin is None or pin.placement is None:
+                # no pin, or one from another host that does not fit here
                 wanted = driver.unpinned(uuid)
-            elif pin.placement is None:
-                continue  # it came from another host and does not fit here
             else:
                 self.assertEqual(host, pin.host)
                 wanted = pin.placement

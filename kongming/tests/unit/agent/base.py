@@ -52,6 +52,7 @@ def pin(
     wanted: Placement | None = FULL,
     generation: int = 1,
     in_force: Placement | None = None,
+    arrival: int = 0,
 ) -> objects.Pin:
     """Return what a conductor says of an instance; without ``wanted``, to release it."""
     return objects.Pin(
@@ -63,6 +64,7 @@ def pin(
         placement=wanted,
         in_force=in_force,
         generation=generation,
+        arrival=arrival,
         status="pending",
         reason=None,
         created_at=datetime.datetime.now(datetime.UTC),

@@ -57,7 +57,12 @@ def outcome(
     in_force: Placement = FULL,
 ) -> objects.Outcome:
     return objects.Outcome(
-        instance_uuid=uuid, generation=generation, result=result, reason=reason, in_force=in_force
+        instance_uuid=uuid,
+        generation=generation,
+        arrival=0,
+        result=result,
+        reason=reason,
+        in_force=in_force,
     )
 
 

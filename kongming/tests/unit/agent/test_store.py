@@ -11,7 +11,7 @@ from hypothesis import strategies
 from kongming import objects
 from kongming.agent.store import Held, Store
 from kongming.tests import base as tests_base
-from kongming.tests.unit.agent.base import FULL, NOVA, OFF, VNF, pin
+from kongming.tests.unit.agent.base import FULL, NOVA, OFF, VCPU_0, VNF, pin
 from kongming.topology.placement import EMULATOR, Placement
 from kongming.topology.wish import Wish
 
@@ -37,8 +37,8 @@ class StoreTest(tests_base.TestCase):
                 pin(OFF, Placement(), generation=1),
             ]
         )
-        self.store.carried_out(NOVA, FULL, OTHER)
-        self.store.carried_out(OFF, None, Placement())
+        self.store.carried_out(NOVA, 0, FULL, OTHER)
+        self.store.carried_out(OFF, 0, None, Placement())
         held = [
             Held(VNF, 3, FULL, in_force=OTHER, given=None),
             Held(NOVA, 2, None, in_force=FULL, given=OTHER),
@@ -56,7 +56,7 @@ class StoreTest(tests_base.TestCase):
     def test_every_change_is_on_disk_at_once(self) -> None:
         self.store.replace([pin()])
         self.assertEqual([Held(VNF, 1, FULL)], self.open().all())
-        self.store.carried_out(VNF, OTHER, None)
+        self.store.carried_out(VNF, 0, OTHER, None)
         self.assertEqual([Held(VNF, 1, FULL, OTHER)], self.open().all())
         self.store.replace([])
         self.assertEqual([], self.open().all())
@@ -79,20 +79,38 @@ class StoreTest(tests_base.TestCase):
     def test_replace_keeps_what_this_agent_did(self) -> None:
         self.store.replace([pin(VNF, in_force=OTHER), pin(NOVA)])
         self.assertEqual(OTHER, self.held(VNF).in_force)
-        self.store.carried_out(VNF, FULL, OTHER)
+        self.store.carried_out(VNF, 0, FULL, OTHER)
         for late in (None, OTHER):
             self.store.replace([pin(VNF, generation=2, in_force=late), pin(NOVA)])
             self.assertEqual((2, FULL, OTHER), _done(self.held(VNF)))
         # also what it undid
-        self.store.carried_out(VNF, None, None)
+        self.store.carried_out(VNF, 0, None, None)
         self.store.replace([pin(VNF, generation=3, in_force=FULL), pin(NOVA)])
         self.assertEqual((3, None, None), _done(self.held(VNF)))
 
+    def test_what_it_did_before_the_instance_left_and_came_again_is_not_all(self) -> None:
+        self.store.replace([pin(VNF, OTHER)])
+        self.store.carried_out(VNF, 0, None, OTHER)
+        brought = Placement({VCPU_0: 1 << 6})
+        self.assertEqual([VNF], self.store.replace([pin(VNF, None, in_force=brought, arrival=1)]))
+        self.assertEqual((1, brought, None), _done(self.held(VNF)))
+        self.assertEqual([], self.store.replace([pin(VNF, None, in_force=brought, arrival=1)]))
+        # the worker was about to carry out what it knew before
+        self.store.carried_out(VNF, 0, OTHER, OTHER)
+        self.assertEqual((1, brought.joined(OTHER), None), _done(self.held(VNF)))
+        self.assertEqual(self.store.all(), self.open().all())
+        self.store.carried_out(VNF, 1, None, None)
+        self.assertEqual((1, None, None), _done(self.held(VNF)))
+        # and had before
+        self.store.carried_out(VNF, 1, OTHER, None)
+        self.store.replace([pin(VNF, None, in_force=brought, arrival=2)])
+        self.assertEqual((1, brought.joined(OTHER), None), _done(self.held(VNF)))
+
     def test_forgotten_with_its_pin(self) -> None:
         self.store.replace([pin(VNF)])
-        self.store.carried_out(VNF, FULL, OTHER)
+        self.store.carried_out(VNF, 0, FULL, OTHER)
         self.store.replace([])
-        self.store.carried_out(VNF, FULL, OTHER)
+        self.store.carried_out(VNF, 0, FULL, OTHER)
         self.assertEqual([], self.store.all())
         self.store.replace([pin(VNF)])
         self.assertEqual((1, None, None), _done(self.held(VNF)))
@@ -125,7 +143,7 @@ class StoreTest(tests_base.TestCase):
         self.store.replace([pin(VNF)])
         shutil.rmtree(self.directory / "lib" / "state")
         self.assertRaises(OSError, self.store.replace, [pin(VNF, generation=2), pin(NOVA)])
-        self.assertRaises(OSError, self.store.carried_out, VNF, FULL, OTHER)
+        self.assertRaises(OSError, self.store.carried_out, VNF, 0, FULL, OTHER)
         self.assertEqual([Held(VNF, 1, FULL)], self.store.all())
         # so that it is still a change once the disk is back
         (self.directory / "lib" / "state").mkdir()
@@ -133,11 +151,11 @@ class StoreTest(tests_base.TestCase):
 
     def test_nothing_changed_is_not_written(self) -> None:
         self.store.replace([pin(VNF)])
-        self.store.carried_out(VNF, FULL, None)
+        self.store.carried_out(VNF, 0, FULL, None)
         (file,) = (self.directory / "lib" / "state").iterdir()
         file.write_text("untouched")
         self.store.replace([pin(VNF)])
-        self.store.carried_out(VNF, FULL, None)
+        self.store.carried_out(VNF, 0, FULL, None)
         self.assertEqual("untouched", file.read_text())
 
     def held(self, uuid: str) -> Held:

@@ -44,10 +44,20 @@ def outcome(
     result: str = "applied",
     reason: str | None = None,
     in_force: Placement | None = None,
+    arrival: int | None = None,
 ) -> objects.Outcome:
-    """Return what an agent says of a pin."""
+    """Return what an agent says of a pin; without ``arrival``, of the present stay."""
+    if arrival is None:
+        with engine.reader() as session:
+            pin = session.get(models.Pin, uuid)
+            arrival = 0 if pin is None else pin.arrival
     return objects.Outcome(
-        instance_uuid=uuid, generation=generation, result=result, reason=reason, in_force=in_force
+        instance_uuid=uuid,
+        generation=generation,
+        arrival=arrival,
+        result=result,
+        reason=reason,
+        in_force=in_force,
     )
 
 

@@ -62,13 +62,6 @@ class MigrationTest(base.ConductorTestCase):
                 self.assertEqual(events, self.events(A))
         self.assertEqual(1, self.log.output.count(f"Instance {A} runs on host two and also"))
 
-    def test_start_that_an_older_agent_does_not_tell(self) -> None:
-        self.run_twice()
-        before = self.instance(A)
-        del before._obj_started_ms
-        self.report(before)
-        self.assertEqual("one", self.host_of(A))
-
     def test_older_process_ends(self) -> None:
         self.run_twice()
         self.report(self.instance(A, started_ms=1000))
@@ -205,6 +198,21 @@ class MigrationTest(base.ConductorTestCase):
             self.report(outcomes=[outcome(A, 1, result)])
         self.assertEqual(before, (self.status(A), self.claims("two"), self.row(A).in_force))
 
+    def test_word_of_a_former_stay_does_not_count(self) -> None:
+        self.report(self.instance(A))
+        self.create(A, "4")
+        self.confirm(A)
+        arrival = self.row(A).arrival
+        self.report(self.instance(A, "two"), host="two")
+        # what it says was carried out before
+        late = outcome(A, 1, in_force=placement(vcpus={"0": "4", "1": "4"}), arrival=arrival)
+        self.report(self.instance(A), outcomes=[late])
+        self.assertEqual((arrival + 2, "pending"), (self.row(A).arrival, self.row(A).status))
+        self.report(outcomes=[late])
+        self.assertEqual("pending", self.row(A).status)
+        self.confirm(A)
+        self.assertEqual("applied", self.row(A).status)
+
     def test_both_ways_at_once(self) -> None:
         # each report changes the host of the other: whoever loses the race tries again
         for _ in range(3):
@@ -246,6 +254,10 @@ class NoPlaceTest(base.ConductorTestCase):
         self.assertEqual("failed", self.row(A).status)
         self.assertEqual({B: "4"}, self.claims("two"))
         self.assertIsNone(self.to_do()[A])
+        # it was here before, with nothing in force
+        before = self.row(A).in_force
+        self.report(host="two", outcomes=[outcome(A, 1, "released", arrival=0)])
+        self.assertEqual(before, self.row(A).in_force)
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
         self.assertEqual("failed", self.row(A).status)
         self.assertIsNone(self.row(A).in_force)

@@ -105,7 +105,11 @@ class NewInstanceTest(ReservationTestCase):
         self.report(
             self.instance(A),
             full=True,
-            outcomes=[outcome(A, pin.generation, in_force=placement(vcpus={"0": "0", "1": "1"}))],
+            outcomes=[
+                outcome(
+                    A, pin.generation, in_force=placement(vcpus={"0": "0", "1": "1"}), arrival=1
+                )
+            ],
         )
         self.assertEqual(("applied", None), self.status(A))
 

@@ -57,12 +57,13 @@ class TestKernel(testtools.TestCase):
         self._process(30, ["grep", "-uuid"])
         self.kernel = Kernel(str(self.root), lambda tid: self.allowed[tid])
 
-    def _process(self, pid, arguments, nodes="0-1", numa_maps=NUMA_MAPS):
+    def _process(self, pid, arguments, nodes="0-1", numa_maps=NUMA_MAPS, ticks=7):
         process = self.root / str(pid)
         process.mkdir()
         (process / "cmdline").write_text("".join(f"{argument}\0" for argument in arguments))
         (process / "status").write_text(f"Name:\tx\nMems_allowed_list:\t{nodes}\nThreads:\t9\n")
         (process / "numa_maps").write_text(numa_maps)
+        (process / "stat").write_text(f"{pid} (CPU 0/KVM) S {' 0' * 18} {ticks} 0\n")
 
     def _thread(self, pid, tid, name, *cpus, group="emulator"):
         task = self.root / str(pid) / "task" / str(tid)
@@ -131,6 +132,11 @@ class TestKernel(testtools.TestCase):
         self._thread(40, 41, "worker", 9)
         (self.root / "40/task/41/comm").unlink()
         self.assertEqual(0b11, self.kernel.placement(UUID)[EMULATOR])
+
+    def test_younger_of_two_with_one_uuid(self):
+        self._qemu(40, UUID, nodes="0", ticks=9)
+        self._qemu(50, UUID, nodes="1", ticks=8)
+        self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
 
     def test_instance_without_a_process(self):
         self._qemu(40, OTHER)

@@ -122,6 +122,7 @@ PIN = objects.Pin(
     placement=PLACEMENT,
     in_force=None,
     generation=2,
+    arrival=3,
     status="failed",
     reason="because",
     created_at=THEN,
@@ -141,7 +142,12 @@ EVENT = objects.PinEvent(
     wish=WISH,
 )
 OUTCOME = objects.Outcome(
-    instance_uuid=UUID, generation=2, result="drifted", reason="why", in_force=PLACEMENT
+    instance_uuid=UUID,
+    generation=2,
+    arrival=3,
+    result="drifted",
+    reason="why",
+    in_force=PLACEMENT,
 )
 REPORT = objects.Report(
     host="one",
@@ -260,8 +266,8 @@ class FingerprintTest(base.TestCase):
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
-        "Outcome": "1.0-b567b836d8a73e3f8f1628a2df42815d",
-        "Pin": "1.0-872b255ade9210d00b6cd66832ca2c09",
+        "Outcome": "1.1-1a61d87621ddf526be0f022fc06ae8ca",
+        "Pin": "1.1-c00d64b9bf6e9f7c01c4d7f531b609b7",
         "PinEvent": "1.0-031491a39efbdfa3200ecc0ecd3b7fad",
         "Report": "1.0-8202b9afc038289544df87a9a2bc250c",
     }
