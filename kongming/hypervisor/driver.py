@@ -34,9 +34,9 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def instances(self) -> list[objects.Instance]:
-        """Return every instance on the host; ``observed`` is set for those with threads.
+        """Return every instance on the host.
 
-
+        ``observed`` and ``started_ms`` are set for those with threads, and None for others.
         ``holds`` are the pCPUs that its definition gives to single vCPUs; ``updated_at`` is
         left unset: two equal reports of an instance compare as equal.
         """
