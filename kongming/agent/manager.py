@@ -14,6 +14,8 @@ from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
 from kongming.agent.limits import Limits
+from kongming.agent.metrics import Metrics
+from kongming.agent.observer import Observer
 from kongming.agent.reporter import Reporter
 from kongming.agent.store import Store
 from kongming.agent.view import View
@@ -44,7 +46,9 @@ class AgentManager:
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
         self._conductor = ConductorAPI(self._transport)
         view = View(driver, self._store, Limits.from_conf(conf))
-        self._reporter = Reporter(view, self._conductor, host, self._interval)
+        observer = Observer(driver)
+        self._metrics = Metrics(conf, observer, self._store)
+        self._reporter = Reporter(view, observer, self._conductor, host, self._interval)
         self._stopping = False
         # guards all below; notified when there is something to do
         self._news = threading.Condition()
@@ -60,6 +64,7 @@ class AgentManager:
         self._worker.start()
         self._talker.start()
         self._server.start()
+        self._metrics.start()
         LOG.info("Agent of host %s is ready", self._host)
 
     def stop(self) -> None:
@@ -67,6 +72,7 @@ class AgentManager:
         with self._news:
             self._stopping = True
             self._news.notify_all()
+        self._metrics.stop()
         self._server.stop()
         self._server.wait()
         self._worker.stop()
@@ -88,6 +94,7 @@ class AgentManager:
             self._news.notify_all()
 
     def _concluded(self, outcomes: list[objects.Outcome]) -> None:
+        self._metrics.tally.add(outcomes)
         with self._news:
             self._outcomes += outcomes
             self._report_due = True
@@ -124,6 +131,7 @@ class AgentManager:
             else:
                 pause = _FIRST_RETRY
                 if full:
+                    self._metrics.reported_at = time.monotonic()
                     next_full = time.monotonic() + self._interval
                 continue
             with self._news:

@@ -9,6 +9,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.agent.observer import Observer
 from kongming.agent.view import View
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import service_context
@@ -23,8 +24,11 @@ GRACE_SECONDS = 3.0
 class Reporter:
     """Builds reports and remembers what was acknowledged; used by one thread."""
 
-    def __init__(self, view: View, conductor: ConductorAPI, host: str, interval: int) -> None:
+    def __init__(
+        self, view: View, observer: Observer, conductor: ConductorAPI, host: str, interval: int
+    ) -> None:
         self._view = view
+        self._observer = observer
         self._conductor = conductor
         self._host = host
         self._interval = interval
@@ -67,6 +71,7 @@ class Reporter:
         outcomes = list(self._outcomes)
         if not (full or changed or gone or outcomes):
             return
+        topology = self._view.host() if full else None
         # rises over restarts of the agent too, without a file
         self._sequence = max(self._sequence + 1, time.time_ns() // 1_000_000)
         report = objects.Report(
@@ -74,7 +79,8 @@ class Reporter:
             sequence=self._sequence,
             interval=self._interval,
             full=full,
-            topology=self._view.host() if full else None,
+            topology=topology,
+            usage=None if topology is None else self._observer.look(topology),
             instances=changed,
             gone=gone,
             outcomes=outcomes,

@@ -15,6 +15,8 @@ from oslo_log import log as logging
 
 from kongming import exception, objects
 from kongming.agent.limits import Limits
+from kongming.agent.metrics import Metrics
+from kongming.agent.observer import Observer
 from kongming.agent.store import Decided, Held, Store
 from kongming.agent.view import View
 from kongming.agent.worker import Worker
@@ -48,6 +50,8 @@ class StandaloneAgent:
         self._nova = Nova.from_conf(conf)
         self._store = Store(conf.agent.state_dir, host)
         self._view = View(driver, self._store, Limits.from_conf(conf))
+        self._observer = Observer(driver)
+        self._metrics = Metrics(conf, self._observer, self._store)
         self._worker = Worker(host, driver, self._store, self._concluded)
         self._listener = notifications.Listener(
             conf,
@@ -69,11 +73,13 @@ class StandaloneAgent:
         self._worker.start()
         self._keeper.start()
         self._listener.start()
+        self._metrics.start()
         LOG.info("Stand-alone agent of host %s is ready", self._host)
 
     def stop(self) -> None:
         """Finish the step under way and let go; instances stay as they are."""
         self._stopping.set()
+        self._metrics.stop()
         self._listener.stop()
         self._worker.stop()
         self._keeper.join()
@@ -207,6 +213,7 @@ class StandaloneAgent:
         self._worker.bring([uuid])
 
     def _concluded(self, outcomes: list[objects.Outcome]) -> None:
+        self._metrics.tally.add(outcomes)
         for outcome in outcomes:
             with self._lock:
                 held = self._store.get(outcome.instance_uuid)
@@ -216,12 +223,21 @@ class StandaloneAgent:
                     self._store.remove(outcome.instance_uuid)
 
     def _keep(self) -> None:
+        self._look()
         while not self._stopping.wait(self._interval):
             self._worker.sweep()
+            self._look()
             try:
                 with self._lock:
                     self._forget_missing()
                     self._try_again()
+            except HypervisorError as error:
+                LOG.error("Host %s cannot be looked at: %s", self._host, error)
+
+    def _look(self) -> None:
+        if self._metrics.wanted:
+            try:
+                self._observer.look(self._view.host())
             except HypervisorError as error:
                 LOG.error("Host %s cannot be looked at: %s", self._host, error)
 

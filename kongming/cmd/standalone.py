@@ -63,6 +63,8 @@ def configure(state_dir: str, port: int, debug: bool = False) -> cfg.ConfigOpts:
     conf.set_override("host_ip", "127.0.0.1", "api")
     conf.set_override("port", port, "api")
     conf.set_override("state_dir", state_dir, "agent")
+    # the agents of several hosts would be told apart by nothing
+    conf.set_override("metrics_port", None, "agent")
     return conf
 
 

@@ -61,6 +61,11 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
             host.reported_at = timeutils.utcnow()
             if report.topology is not None:
                 host.topology = report.topology
+            # agents of the version before tell none
+            if report.obj_attr_is_set("usage") and report.usage is not None:
+                usage = report.usage.to_dict()
+                host.instance_usage = {"at": usage["at"], "instances": usage.pop("instances")}
+                host.usage = usage
             news = _take_instances(session, report, names)
             lifecycle = Lifecycle(context, session, host, news.here)
             for uuid in news.gone:

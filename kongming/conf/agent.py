@@ -59,6 +59,22 @@ the host itself needs on a node, so that no placement drives it out of memory. M
 moved to a node either that would have less than this free.
 """,
     ),
+    cfg.PortOpt(
+        "metrics_port",
+        min=1,
+        help="""
+Port on which the agent answers Prometheus over HTTP; it does not if unset. Each host has one
+agent, so that the same port does for all.
+""",
+    ),
+    cfg.HostAddressOpt(
+        "metrics_host",
+        default="127.0.0.1",
+        help="""
+Address on which it does. Whoever reaches it reads the UUID and the load of every instance: set it
+to an address of the management network when Prometheus runs elsewhere.
+""",
+    ),
     cfg.StrOpt(
         "state_dir",
         default="/var/lib/kongming",

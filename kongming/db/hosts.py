@@ -3,7 +3,7 @@
 
 import datetime
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -70,3 +70,20 @@ def topologies(session: orm.Session, names: Iterable[str]) -> dict[str, Topology
     """Return the topology of each of some hosts."""
     query = sa.select(Host.name, Host.topology).where(Host.name.in_(names))
     return {row.name: row.topology for row in session.execute(query)}
+
+
+def usages(session: orm.Session, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what each of some hosts is used for, if it has told, as `Host.usage`."""
+    return _documents(session, Host.usage, names)
+
+
+def instance_usages(session: orm.Session, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return for what its instances use each of some hosts, as `Host.instance_usage`."""
+    return _documents(session, Host.instance_usage, names)
+
+
+def _documents(
+    session: orm.Session, column: orm.InstrumentedAttribute[Any], names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    query = sa.select(Host.name, column).where(Host.name.in_(names), column.is_not(None))
+    return {row.name: row[1] for row in session.execute(query)}

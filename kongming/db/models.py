@@ -51,6 +51,10 @@ def _uuid(**kw: Any) -> orm.MappedColumn[Any]:
     return orm.mapped_column(sa.String(36), **kw)
 
 
+def _document() -> types.JsonEncodedDict:
+    return types.JsonEncodedDict(mysql_as_long=True)
+
+
 class Host(Base):
     """A compute host; ``generation`` rises with its topology, its placements and claims.
 
@@ -65,6 +69,12 @@ class Host(Base):
     report_sequence: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
     report_interval: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     reported_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+    # parts of `Usage.to_dict`, large and of no use to those who decide: the host itself as
+    # {"at", "cpus", "conflicts"}, and the instances on it as {"at", "instances"}
+    usage: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(_document(), deferred=True)
+    instance_usage: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(
+        _document(), deferred=True
+    )
 
 
 class Instance(Base):

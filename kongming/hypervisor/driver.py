@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable
 
 from kongming import objects
+from kongming.topology.counted import Sample
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
 
@@ -39,6 +40,13 @@ class Driver(abc.ABC):
         ``observed`` and ``started_ms`` are set for those with threads, and None for others.
         ``holds`` are the pCPUs that its definition gives to single vCPUs; ``updated_at`` is
         left unset: two equal reports of an instance compare as equal.
+        """
+
+    @abc.abstractmethod
+    def sample(self) -> Sample:
+        """Return what has been counted of the host and of each instance that has threads.
+
+        It is asked for once in each interval, by one thread.
         """
 
     @abc.abstractmethod

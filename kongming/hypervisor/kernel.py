@@ -11,8 +11,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from kongming.hypervisor import proc_stat
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
+from kongming.topology.counted import CpuTime, Thread
 from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
 
 # When this machine was booted, in s since the epoch, by the clock as it now is.
@@ -77,6 +79,27 @@ class Kernel:
                     # the kernel's own threads refuse, and new ones inherit the right mask
                     with contextlib.suppress(OSError):
                         os.sched_setaffinity(tid, cpuset.members(placement[owner]))
+
+    def threads(self, uuid: str) -> list[Thread]:
+        """Return all threads of an instance with what the kernel has counted for each.
+
+        :raises InstanceGone: it has no process here
+        """
+        found = []
+        with self._process(uuid) as pid:
+            for tid, part, cpus in self._threads(pid):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    stat = self._read(pid, f"task/{tid}/stat").decode(errors="replace")
+                    counts = self._read(pid, f"task/{tid}/schedstat").decode()
+                    name, last_cpu = proc_stat.name_and_cpu(stat)
+                    run, wait = proc_stat.run_and_wait(counts)
+                    found.append(Thread(part, name, tid, cpus, last_cpu, run, wait))
+        return found
+
+    def cpu_times(self) -> dict[int, CpuTime]:
+        """Return what each pCPU of the machine that is online has done since it started."""
+        with open(f"{self._root}/stat") as file:
+            return proc_stat.cpu_times(file.read())
 
     def memory_nodes(self, uuid: str) -> int:
         """Return the bitmask of the NUMA nodes from which an instance may take memory.

@@ -21,8 +21,10 @@ from kongming.agent.limits import Limits
 from kongming.hypervisor import device_xml, domain_xml, driver, headroom
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.kernel import Kernel
+from kongming.hypervisor.residency import Residency
 from kongming.objects.instance import ACTIVE_STATES, STATES
 from kongming.topology import capabilities, cpuset
+from kongming.topology.counted import Sample, Thread
 from kongming.topology.host import Host
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
@@ -53,6 +55,7 @@ class LibvirtDriver(driver.Driver):
         self._host_name = host_name
         self._reserved = reserved or {}
         self._kernel = Kernel()
+        self._residency = Residency(self._kernel.memory_mib)
         self._daemon = _Daemon(uri)
         self._node_ids = 0  # not known yet
         self._devices: dict[str, int] = {}
@@ -86,6 +89,20 @@ class LibvirtDriver(driver.Driver):
                     "Instance %s is missing from this report: %s", domain.UUIDString(), error
                 )
         return found
+
+    def sample(self) -> Sample:
+        with self._daemon.answers() as connection:
+            active = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        threads: dict[str, list[Thread]] = {}
+        for uuid in (domain.UUIDString() for domain in active):
+            try:
+                threads[uuid] = self._kernel.threads(uuid)
+            except InstanceGone:
+                continue
+            except (HypervisorError, ValueError) as error:
+                LOG.warning("The usage of instance %s is not known: %s", uuid, error)
+        seconds, cpus = time.monotonic(), self._kernel.cpu_times()
+        return Sample(seconds, cpus, threads, self._residency.look(threads))
 
     def scopes(self, uuid: str) -> list[Scope]:
         with self._running(uuid) as domain:

@@ -4,6 +4,7 @@
 import dataclasses
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from kongming import objects
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.fleet import HostSpec, InstanceSpec, load, parse_instance
 from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
+from kongming.hypervisor.simulated_usage import Meter
+from kongming.topology.counted import Sample
 from kongming.topology.host import Host
 from kongming.topology.placement import MEMORY, Part, Placement
 
@@ -31,6 +34,7 @@ class SimulatedDriver(Driver):
         """
         self._fleet = fleet
         self._host = fleet.host(host_name)
+        self._meter = Meter(self._host, fleet.clock())
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> "SimulatedDriver":
@@ -48,6 +52,10 @@ class SimulatedDriver(Driver):
     def instances(self) -> list[objects.Instance]:
         with self._fleet.lock:
             return [instance.report() for instance in self._host.instances.values()]
+
+    def sample(self) -> Sample:
+        with self._fleet.lock:
+            return self._meter.sample(self._fleet.clock())
 
     def scopes(self, uuid: str) -> list[Scope]:
         with self._fleet.lock:
@@ -100,9 +108,13 @@ class Fleet:
     for what a real host refuses; nothing was changed then.
     """
 
-    def __init__(self, hosts: Iterable[HostSpec]) -> None:
+    def __init__(
+        self, hosts: Iterable[HostSpec], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         #: Held by whoever looks at a host or an instance.
         self.lock = threading.RLock()
+        #: Tells the seconds that have passed for all hosts.
+        self.clock = clock
         self.events = _Events()
         self._hosts = {spec.name: SimulatedHost(spec, spec.offline) for spec in hosts}
         self._instances: dict[str, SimulatedInstance] = {}

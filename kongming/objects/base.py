@@ -8,6 +8,7 @@ from oslo_versionedobjects import base, fields
 
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
+from kongming.topology.usage import Usage
 from kongming.topology.wish import Wish
 
 
@@ -67,6 +68,12 @@ class PlacementField(fields.AutoTypedField):
     """A topology.placement.Placement."""
 
     AUTO_TYPE = _Topology(Placement)
+
+
+class UsageField(fields.AutoTypedField):
+    """A topology.usage.Usage."""
+
+    AUTO_TYPE = _Topology(Usage)
 
 
 class WishField(fields.AutoTypedField):

@@ -37,9 +37,12 @@ class Report(base.KongMingObject):
 
     A full report carries the topology and all instances: what it does not list is gone.
     ``sequence`` rises with each report of a host; an older one never overwrites a newer.
+    ``usage`` comes with full reports only, and not if it is unknown.
+
+    - 1.1 usage
     """
 
-    VERSION = "1.0"
+    VERSION = "1.1"
 
     fields = {
         "host": fields.StringField(),
@@ -47,6 +50,7 @@ class Report(base.KongMingObject):
         "interval": fields.IntegerField(),  # seconds until the next full report
         "full": fields.BooleanField(),
         "topology": base.HostTopologyField(nullable=True),
+        "usage": base.UsageField(nullable=True),
         "instances": fields.ListOfObjectsField(Instance.__name__),
         "gone": fields.ListOfStringsField(),
         "outcomes": fields.ListOfObjectsField(Outcome.__name__),

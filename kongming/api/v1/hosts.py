@@ -13,6 +13,7 @@ from kongming import exception, objects, policy
 from kongming.api import links, query
 from kongming.api.microversion import Version, serves
 from kongming.api.routes import Collection
+from kongming.api.v1 import usage
 from kongming.db import claims, engine, hosts, instances, models
 from kongming.policies import hosts as rules
 from kongming.topology import cpuset, occupancy
@@ -84,6 +85,7 @@ class Host(wtypes.Base):
     pci_devices = wtypes.DictType(wtypes.text, int)
     instances = wtypes.ArrayType(wtypes.text)
     conflicts = wtypes.ArrayType(Conflict)
+    usage = usage.Host
     links = wtypes.ArrayType(links.Link)
 
 
@@ -120,14 +122,21 @@ def _show(session: orm.Session, rows: Sequence[models.Host]) -> list[Any]:
     names = [row.name for row in rows]
     residents = instances.by_hosts(session, names)
     claimed = claims.by_hosts(session, names)
+    told = hosts.usages(session, names) if pecan.request.version >= usage.FIRST else {}
     return [
-        wsme_json.tojson(Host, _host(row, residents[row.name], claimed.get(row.name, {})))
+        wsme_json.tojson(
+            Host,
+            _host(row, residents[row.name], claimed.get(row.name, {}), told.get(row.name)),
+        )
         for row in rows
     ]
 
 
 def _host(
-    row: models.Host, residents: Sequence[models.Instance], claimed: Mapping[int, str]
+    row: models.Host,
+    residents: Sequence[models.Instance],
+    claimed: Mapping[int, str],
+    used: Mapping[str, Any] | None,
 ) -> Host:
     host: objects.Host = objects.Host.from_row(row)
     topology = host.topology
@@ -158,6 +167,7 @@ def _host(
             Conflict(cpus=cpuset.to_text(mask), instances=list(uuids))
             for mask, uuids in occupancy.conflicts([taken, given])
         ],
+        usage=usage.of_host(used) if pecan.request.version >= usage.FIRST else wtypes.Unset,
         links=links.to(pecan.request, "hosts", host.name),
     )
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/instances``: the instances and where their threads and memory really are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pecan
@@ -12,8 +13,8 @@ from kongming.api import links, query
 from kongming.api.loaded import load_instance, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
-from kongming.api.v1 import pins
-from kongming.db import engine, models
+from kongming.api.v1 import pins, usage
+from kongming.db import engine, hosts, models
 from kongming.policies import instances as rules
 
 FILTERS = ("host", "name", "project_id", "state", "user_id")
@@ -33,6 +34,7 @@ class Instance(wtypes.Base):
     memory_mib = int
     iothreads = wtypes.ArrayType(int)
     observed = pins.Placement
+    usage = usage.Instance
     updated_at = wtypes.text
     links = wtypes.ArrayType(links.Link)
 
@@ -50,7 +52,7 @@ class InstancesController(Collection):
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Instance.uuid, page, where)
             found = [objects.Instance.from_row(row) for row in rows]
-        answer: dict[str, Any] = {"instances": [show(instance) for instance in found]}
+        answer: dict[str, Any] = {"instances": _show(found)}
         if more:
             answer["next"] = query.next_link(request, page, found[-1].uuid)
         return answer
@@ -58,11 +60,28 @@ class InstancesController(Collection):
     @pecan.expose("json")
     def get_one(self, uuid: str) -> Any:
         """Show an instance."""
-        return show(load_instance(pecan.request.context, rules.GET, uuid))
+        return _show([load_instance(pecan.request.context, rules.GET, uuid)])[0]
 
 
-def show(instance: objects.Instance) -> Any:
-    """Return an instance as JSON's types."""
+def _show(instances: Sequence[objects.Instance]) -> list[Any]:
+    """Return instances as JSON's types."""
+    if pecan.request.version < usage.FIRST:
+        return [_instance(instance, wtypes.Unset) for instance in instances]
+    with engine.reader() as session:
+        told = hosts.instance_usages(session, {instance.host for instance in instances})
+    return [
+        _instance(
+            instance,
+            # one that stopped since is known to have no threads any more
+            usage.of_instance(told.get(instance.host), instance.uuid)
+            if instance.has_threads
+            else None,
+        )
+        for instance in instances
+    ]
+
+
+def _instance(instance: objects.Instance, used: Any) -> Any:
     return wsme_json.tojson(
         Instance,
         Instance(
@@ -76,6 +95,7 @@ def show(instance: objects.Instance) -> Any:
             memory_mib=instance.memory_mib,
             iothreads=instance.iothreads,
             observed=pins.placement(instance.observed),
+            usage=used,
             updated_at=links.instant(instance.updated_at),
             links=links.to(pecan.request, "instances", instance.uuid),
         ),

@@ -8,6 +8,7 @@ from typing import Any, cast
 import fixtures
 
 from kongming import exception, objects
+from kongming.agent.observer import Observer
 from kongming.agent.reporter import Reporter
 from kongming.agent.view import View
 from kongming.conductor.rpcapi import ConductorAPI
@@ -81,7 +82,9 @@ class ReporterTestCase(base.AgentTestCase):
         )
 
     def restarted(self) -> Reporter:
-        return Reporter(cast(View, self.driver), cast(ConductorAPI, self.conductor), "one", 60)
+        self.observer = Observer(self.driver)
+        view, conductor = cast(View, self.driver), cast(ConductorAPI, self.conductor)
+        return Reporter(view, self.observer, conductor, "one", 60)
 
     def sent(self, *outcomes: objects.Outcome, full: bool = False) -> list[dict[str, Any]]:
         """Add outcomes and report; return what each report that was sent says."""

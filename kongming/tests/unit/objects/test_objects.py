@@ -14,10 +14,12 @@ from kongming.objects.base import KongMingObject, Registry
 from kongming.objects.host import MISSED_REPORTS
 from kongming.objects.instance import ACTIVE_STATES, STATES
 from kongming.tests import base
+from kongming.topology.counted import Thread
 from kongming.topology.fit import Size
 from kongming.topology.host import Core, NumaNode, Pages
 from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.usage import Conflict, InstanceUsage, Load, Usage, VcpuUsage
 from kongming.topology.wish import Wish
 
 UUID = "11111111-1111-4111-8111-111111111111"
@@ -72,6 +74,43 @@ PLACEMENT_DOCUMENT = {
     "emulator": "0-1",
     "iothreads": {"1": "0"},
     "memory": {"nodes": "3"},
+}
+USAGE = Usage(
+    at=THEN,
+    cpus={1: Load(50.0, 1.5, 0.0)},
+    conflicts=(Conflict("shared", 0b10, (UUID, OTHER)),),
+    instances={
+        UUID: InstanceUsage(
+            threads=(
+                Thread(Part("vcpu", 0), "CPU 0/KVM", 41, 0b10, 1, 3.5, 0.125),
+                Thread(EMULATOR, "qemu-system-x86", 40, 0, 0, 1.0, 0.0),
+            ),
+            vcpus={0: VcpuUsage(3.5, 0.125, 50.0, None)},
+            memory={4: {0: 10, 3: 502}},
+            locality_percent=2.0,
+        )
+    },
+)
+USAGE_DOCUMENT = {
+    "at": "2026-02-28T23:59:58+00:00",
+    "cpus": {"1": {"busy_percent": 50.0, "iowait_percent": 1.5, "steal_percent": 0.0}},
+    "conflicts": [{"kind": "shared", "cpus": "1", "instances": [UUID, OTHER]}],
+    "instances": {
+        UUID: {
+            "threads": [
+                {"kind": "vcpu", "number": 0, "name": "CPU 0/KVM", "tid": 41, "cpus": "1"}
+                | {"last_cpu": 1, "run_seconds": 3.5, "wait_seconds": 0.125},
+                {"kind": "emulator", "number": None, "name": "qemu-system-x86", "tid": 40}
+                | {"cpus": "", "last_cpu": 0, "run_seconds": 1.0, "wait_seconds": 0.0},
+            ],
+            "vcpus": {
+                "0": {"run_seconds": 3.5, "wait_seconds": 0.125}
+                | {"run_percent": 50.0, "wait_percent": None}
+            },
+            "memory": {"4": {"0": 10, "3": 502}},
+            "locality_percent": 2.0,
+        }
+    },
 }
 WISH = Wish("dedicated", {0: 0b10}, 0b100, 0b11, {1: 1}, 0b1000)
 WISH_DOCUMENT = {
@@ -155,6 +194,7 @@ REPORT = objects.Report(
     interval=60,
     full=True,
     topology=TOPOLOGY,
+    usage=USAGE,
     instances=[INSTANCE, ASLEEP],
     gone=[OTHER],
     outcomes=[OUTCOME],
@@ -228,6 +268,10 @@ class FormTest(base.TestCase):
         self.assertIsNone(data(PIN)["in_force"])
         self.assertEqual(PLACEMENT, reread(PIN).placement)
 
+    def test_usage(self) -> None:
+        self.assertEqual(USAGE_DOCUMENT, data(REPORT)["usage"])
+        self.assertEqual(USAGE, reread(REPORT).usage)
+
     def test_wish(self) -> None:
         self.assertEqual(WISH_DOCUMENT, data(PIN)["wish"])
         self.assertEqual(WISH, reread(PIN).wish)
@@ -269,7 +313,7 @@ class FingerprintTest(base.TestCase):
         "Outcome": "1.1-1a61d87621ddf526be0f022fc06ae8ca",
         "Pin": "1.1-c00d64b9bf6e9f7c01c4d7f531b609b7",
         "PinEvent": "1.0-031491a39efbdfa3200ecc0ecd3b7fad",
-        "Report": "1.0-8202b9afc038289544df87a9a2bc250c",
+        "Report": "1.1-c0ebb4c79b477e2215168a73daec7b61",
     }
 
     def test_fingerprints(self) -> None:
