@@ -2,6 +2,7 @@
 """The libvirt driver against real daemons and real QEMU processes; /proc has the last word."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -26,6 +27,8 @@ from kongming.tests.functional.fixtures.libvirtd import Libvirtd
 from kongming.topology import cpuset
 from kongming.topology.host import Core, NumaNode
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.telling import told
+from kongming.topology.usage import Conflict
 
 NOBODY = "9d6a151f-0e17-45f4-9907-44629d06ecb0"
 EVENT_SECONDS = 10
@@ -72,6 +75,64 @@ class DriverTestCase(testtools.TestCase):
         error = self.assertRaises(HypervisorError, self.driver.write, uuid, scope, changes)
         self.assertNotIsInstance(error, InstanceGone)
         return str(error)
+
+
+class TestUsage(DriverTestCase):
+    def busy(self, *cpus):
+        """Start a domain for each pCPU, with a vCPU 0 that computes there without end."""
+        domains = []
+        for cpu in cpus:
+            domain = self.useFixture(Domain(self.daemon, vcpus=2, iothreads=1, busy=True))
+            self.driver.write(domain.uuid, Scope.LIVE, vcpu(0), 1 << cpu)
+            domains.append(domain)
+        return domains
+
+    def look(self, seconds=1.5):
+        """Return what is told of so many seconds from now on."""
+        host, before = self.driver.host(), self.driver.sample()
+        time.sleep(seconds)
+        return told(host, before, self.driver.sample(), datetime.datetime.now(datetime.UTC))
+
+    def test_a_busy_vcpu_and_an_idle_one(self):
+        (domain,) = self.busy(1)
+        usage = self.look()
+        mine = usage.instances[domain.uuid]
+        work, rest = mine.vcpus[0], mine.vcpus[1]
+        # others use this machine, too
+        self.assertTrue(work.run_percent > 2 > rest.run_percent, mine.vcpus)
+        self.assertTrue(work.run_seconds > 0.05, mine.vcpus)
+        # what does not run, waits, but for moments in which QEMU keeps it
+        self.assertTrue(70 < work.run_percent + work.wait_percent < 105, mine.vcpus)
+        self.assertTrue(usage.cpus[1].busy_percent > 50, usage.cpus)
+
+        (thread,) = (each for each in mine.threads if each.part == vcpu(0))
+        self.assertEqual((0b10, 1), (thread.cpus, thread.last_cpu))
+        self.assertEqual([thread.tid], domain.threads()["vcpu0"])
+        self.assertEqual(
+            sorted(tid for tids in domain.threads().values() for tid in tids),
+            sorted(each.tid for each in mine.threads),
+        )
+        held = sum(mib for nodes in mine.memory.values() for mib in nodes.values())
+        self.assertTrue(0 < held < 512, mine.memory)
+        self.assertEqual(100.0, mine.locality_percent)
+
+    def test_two_on_one_pcpu(self):
+        first, second = self.busy(1, 1)
+        usage = self.look()
+        for domain in (first, second):
+            work = usage.instances[domain.uuid].vcpus[0]
+            # half for each, if nobody else is there
+            self.assertTrue(work.run_percent < 60, work)
+            self.assertTrue(work.wait_percent > 35, work)
+        who = tuple(sorted((first.uuid, second.uuid)))
+        self.assertIn(Conflict("pinned", 0b10, who), usage.conflicts)
+
+    def test_who_is_off_is_left_out(self):
+        (domain,) = self.busy(1)
+        domain.lookup().destroy()
+        sample = self.driver.sample()
+        self.assertNotIn(domain.uuid, sample.threads)
+        self.assertNotIn(domain.uuid, sample.memory)
 
 
 class TestPins(DriverTestCase):

@@ -3,6 +3,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import fixtures
@@ -16,6 +17,7 @@ from kongming.context import RequestContext
 from kongming.hypervisor.driver import HypervisorError
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import FULL, NOVA, OFF, VCPU_0, VNF, CountingDriver
+from kongming.topology.counted import Sample
 from kongming.topology.placement import Placement
 
 FAR = 1 << 60
@@ -110,6 +112,31 @@ class ReporterTestCase(base.AgentTestCase):
 
 ALL = {VNF: "running", NOVA: "running", OFF: "shutoff"}
 NOTHING: dict[str, Any] = {"full": False, "instances": {}, "gone": [], "outcomes": []}
+
+
+class UsageTest(ReporterTestCase):
+    def test_only_full_reports_tell(self) -> None:
+        self.sent(full=True)
+        (report,) = self.conductor.reports
+        self.assertEqual({VNF, NOVA}, set(report.usage.instances))
+        self.sent(outcome())
+        (report,) = self.conductor.reports
+        self.assertIsNone(report.usage)
+
+    def test_reports_go_on_without(self) -> None:
+        for error in (HypervisorError("no"), ValueError("nonsense")):
+            self.driver.sample = raising(error)  # type: ignore[method-assign]
+            (report,) = self.sent(full=True)
+            self.assertEqual(NOTHING | {"full": True, "instances": ALL}, report)
+            self.assertIsNone(self.conductor.reports[0].usage)
+            self.assertIn("The usage of this host is not known", self.log.output)
+
+
+def raising(error: Exception) -> Callable[[], Sample]:
+    def sample() -> Sample:
+        raise error
+
+    return sample
 
 
 class FactsTest(ReporterTestCase):

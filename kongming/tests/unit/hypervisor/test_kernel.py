@@ -12,6 +12,7 @@ import testtools
 
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.hypervisor.kernel import Kernel
+from kongming.topology.counted import Thread
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
 UUID = "59f0f179-a1fb-4cf9-90a2-5937446018f1"
@@ -72,6 +73,8 @@ class TestKernel(testtools.TestCase):
         (task / "cgroup").write_text(
             f"3:cpuset:/machine/qemu-7-vcpu0.libvirt-qemu/{group}\n8:pids:/vcpu0/machine\n0::/\n"
         )
+        (task / "stat").write_text(f"{tid} ({name}) S{' 0' * 35} {max(cpus)} 0 0\n")
+        (task / "schedstat").write_text(f"{tid}000000000 500000000 3\n")
         self.allowed[tid] = set(cpus)
 
     def _qemu(self, pid, uuid, **kwargs):
@@ -138,10 +141,30 @@ class TestKernel(testtools.TestCase):
         self._qemu(50, UUID, nodes="1", ticks=8)
         self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
 
+    def test_threads_with_what_was_counted(self):
+        self._qemu(40, UUID)
+        self._thread(40, 41, "CPU 0/KVM", 4, 5)
+        self._thread(40, 42, "worker", 7, group="iothread1")
+        self._thread(40, 43, "worker", 9)
+        (self.root / "40/task/43/schedstat").unlink()
+        self.assertEqual(
+            [
+                Thread(EMULATOR, "qemu-system-x86", 40, 0b11, 1, 40.0, 0.5),
+                Thread(Part("vcpu", 0), "CPU 0/KVM", 41, 0b110000, 5, 41.0, 0.5),
+                Thread(Part("iothread", 1), "worker", 42, 1 << 7, 7, 42.0, 0.5),
+            ],
+            sorted(self.kernel.threads(UUID), key=lambda thread: thread.tid),
+        )
+
+    def test_time_of_pcpus(self):
+        (self.root / "stat").write_text("cpu 9 0 0 0 0 0 0 0\ncpu3 9 0 0 0 0 0 0 0 0 0\n")
+        self.assertEqual([3], list(self.kernel.cpu_times()))
+
     def test_instance_without_a_process(self):
         self._qemu(40, OTHER)
         for method in (
             self.kernel.placement,
+            self.kernel.threads,
             self.kernel.memory_nodes,
             self.kernel.memory_mib,
         ):

@@ -5,6 +5,8 @@ import pathlib
 import threading
 import time
 
+import fixtures
+
 from kongming.hypervisor import proc_stat
 from kongming.tests import base
 from kongming.topology.counted import CpuTime
@@ -24,7 +26,7 @@ THREAD = (
 
 class FormatTest(base.TestCase):
     def test_time_of_each_pcpu(self) -> None:
-        self.useFixture(base.fixtures.MonkeyPatch("kongming.hypervisor.proc_stat._TICKS", 100))
+        self.useFixture(fixtures.MonkeyPatch("kongming.hypervisor.proc_stat._TICKS", 100))
         self.assertEqual(
             {0: CpuTime(13.41, 0.41, 0.07, 10.0), 12: CpuTime(14.53, 0.5, 0.1, 10.9)},
             {

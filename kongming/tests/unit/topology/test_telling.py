@@ -7,7 +7,7 @@ import hypothesis
 from hypothesis import strategies
 
 from kongming.tests import base
-from kongming.topology.counted import CpuTime, Sample, Thread, vcpu_seconds
+from kongming.topology.counted import CpuTime, Memory, Sample, Thread, vcpu_seconds
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 from kongming.topology.telling import conflicts, locality, told
@@ -81,7 +81,8 @@ class LocalityTest(base.TestCase):
             self.assertEqual(expected, locality(HOST, memory, cpus))
 
     def test_memory_that_is_not_known(self) -> None:
-        for memory in ({}, {4: {}}, {4: {0: 0}}):
+        nothing: tuple[Memory, ...] = ({}, {4: {}}, {4: {0: 0}})
+        for memory in nothing:
             self.assertIsNone(locality(HOST, memory, 0b1))
 
     def test_in_a_look(self) -> None:
