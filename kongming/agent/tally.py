@@ -23,7 +23,7 @@ class Tally:
 
     @property
     def states(self) -> dict[str, str]:
-        """The last result for each instance: ``applied``, ``drifted`` or ``failed``."""
+        """The last result for each instance: ``applied`` or ``failed``."""
         with self._lock:
             return {uuid: result for uuid, (result, _) in self._last.items()}
 

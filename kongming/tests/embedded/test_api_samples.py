@@ -71,10 +71,13 @@ def shape(value: Any) -> Any:
 
 
 class SamplesTest(base.EmbeddedTestCase):
+    interval = 1
     fleet_text = pathlib.Path(fleet.__file__).with_name("default_fleet.yaml").read_text()
 
     def test_answers_have_the_keys_and_types_of_the_samples(self) -> None:
         uuid = load("pins/create")["request"]["body"]["instance_uuid"]
+        # shares of an interval take two looks
+        self.eventually(lambda: self._usage(uuid).get("0", {}).get("run_percent"))
         for name, event in STORY:
             sample = load(name)
             self.assertEqual(["request", "answer"], list(sample))
@@ -86,6 +89,10 @@ class SamplesTest(base.EmbeddedTestCase):
     def test_every_sample_is_told(self) -> None:
         files = {str(path.relative_to(SAMPLES).with_suffix("")) for path in SAMPLES.rglob("*.*")}
         self.assertEqual(sorted(name for name, _ in STORY), sorted(files))
+
+    def _usage(self, uuid: str) -> dict[str, Any]:
+        usage = self.get(f"/v1/instances/{uuid}").json()["usage"]
+        return usage["vcpus"] if usage else {}
 
     def _send(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None

@@ -2,11 +2,14 @@
 """What hosts and instances are used for, from the agent to whoever may see it."""
 
 import collections
+import pathlib
+import re
 from typing import Any
 
 import requests
 from prometheus_client import parser
 
+import kongming
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, VNF
 from kongming.tests.functional.fixtures import server
@@ -14,6 +17,7 @@ from kongming.topology.placement import Part
 
 USED = {"OpenStack-API-Version": "resource_pin 1.5"}
 BEFORE = {"OpenStack-API-Version": "resource_pin 1.4"}
+MANUAL = pathlib.Path(kongming.__file__).parents[1] / "doc/source/admin/metrics.rst"
 PINNED: dict[str, Any] = {"vcpus": {"0": "4", "1-3": "5-7"}}
 
 
@@ -132,6 +136,15 @@ class MetricsTest(base.EmbeddedTestCase):
         )
         self.assertTrue(run[VNF, "0"] > 0)
         self.assertEqual(0, found["kongming_instance_vcpu_wait_seconds_total"][VNF, "0"])
+
+    def test_all_of_them_are_in_the_manual(self) -> None:
+        self.kongming.start_agent("one")
+        self.pin(VNF, **PINNED)
+        self.eventually(lambda: self.scrape()["kongming_pin_state"])
+        self.eventually(lambda: self.scrape()["kongming_host_cpu_busy_ratio"])
+        found = {name for name in self.scrape() if name.startswith("kongming_")}
+        told = set(re.findall(r"kongming_\w+", MANUAL.read_text()))
+        self.assertEqual(sorted(found), sorted(told))
 
     def test_a_pin_that_is_gone(self) -> None:
         self.kongming.start_agent("one")
