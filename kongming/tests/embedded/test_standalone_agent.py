@@ -9,8 +9,9 @@ from oslo_messaging._drivers import impl_fake
 from kongming.agent.standalone import StandaloneAgent
 from kongming.hypervisor import fleet, simulated
 from kongming.hypervisor.driver import Scope
-from kongming.tests import base, nova
+from kongming.tests import base, nova, scrape
 from kongming.tests.embedded.base import Haste
+from kongming.tests.functional.fixtures import server
 from kongming.topology.placement import Part
 
 KEY = "kongming-vcpu-pinning"
@@ -241,6 +242,30 @@ class RoomTest(StandaloneTestCase):
         self.refused("5")
         self.fleet.delete(B)
         self.eventually(lambda: self.agent._store.get(B) is None)
+
+
+class MetricsTest(StandaloneTestCase):
+    def test_numbers(self) -> None:
+        port = server.free_port()
+        self.configuration.set("update_resources_interval", 1, "agent")
+        self.configuration.set("metrics_port", port, "agent")
+        self.start()
+        self.tell(A, "4-5")
+        self.eventually(lambda: scrape.samples(port)["kongming_pin_state"] == {(A, "applied"): 1})
+        # Nova's pins of GIVEN, disturbed by those that float
+        self.eventually(
+            lambda: scrape.samples(port)["kongming_host_conflicts"].get(("shared",)) == 2
+        )
+        found = self.eventually(
+            lambda: (told := scrape.samples(port))["kongming_host_cpu_busy_ratio"] and told
+        )
+        self.assertEqual({}, found["kongming_report_age_seconds"])
+        self.assertEqual({A, B, GIVEN}, {key[0] for key in found["kongming_instance_memory_bytes"]})
+
+    def test_nobody_looks_if_nobody_asks(self) -> None:
+        agent = self.start()
+        agent._look()
+        self.assertIsNone(agent._observer.last)
 
 
 class LegacyTest(StandaloneTestCase):

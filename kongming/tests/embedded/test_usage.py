@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hosts and instances are used for, from the agent to whoever may see it."""
 
-import collections
 import pathlib
 import re
 from typing import Any
 
 import requests
-from prometheus_client import parser
 
 import kongming
+from kongming.tests import scrape
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, VNF
 from kongming.tests.functional.fixtures import server
@@ -97,14 +96,8 @@ class MetricsTest(base.EmbeddedTestCase):
         self.kongming.configuration.set("metrics_port", self.port, "agent")
 
     def scrape(self) -> dict[str, dict[tuple[str, ...], float]]:
-        """Return the value for each set of labels of each sample, parsed as Prometheus would."""
-        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10)
-        answer.raise_for_status()
-        found: dict[str, dict[tuple[str, ...], float]] = collections.defaultdict(dict)
-        for family in parser.text_string_to_metric_families(answer.text):
-            for each in family.samples:
-                found[each.name][tuple(each.labels.values())] = each.value
-        return found
+        """Return what the agent of host "one" tells."""
+        return scrape.samples(self.port)
 
     def test_numbers(self) -> None:
         self.kongming.start_agent("one")
