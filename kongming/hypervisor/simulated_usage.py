@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a simulated host counts: as much as its pins and its clock imply, without chance."""
 
-from collections.abc import Iterable
+import collections
+from collections.abc import Iterable, Mapping
 
 from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
 from kongming.topology import cpuset
@@ -45,13 +46,16 @@ class Meter:
             cpu: _later(self._cpus.get(cpu), min(1.0, demand) * elapsed, elapsed)
             for cpu, demand in asked.items()
         }
+        granted = {
+            mask: sum(1 / max(1.0, asked[cpu]) for cpu in cpuset.members(mask)) / mask.bit_count()
+            for mask in _wanted(working.values())
+        }
         ran = {}
         for uuid, place in observed.items():
             for part, mask in place.items():
                 run, wait = self._ran.get((uuid, part), (0.0, 0.0))
                 if part.kind == "vcpu" and uuid in working:
-                    share = sum(1 / max(1.0, asked[cpu]) for cpu in cpuset.members(mask))
-                    running = DEMAND * share / mask.bit_count()
+                    running = DEMAND * granted[mask]
                     run, wait = run + running * elapsed, wait + (DEMAND - running) * elapsed
                 ran[uuid, part] = run, wait
         self._ran = ran
@@ -78,13 +82,17 @@ class Meter:
         return found
 
 
+def _wanted(places: Iterable[Placement]) -> Mapping[int, int]:
+    """Return how many vCPUs may run on each set of pCPUs: what floats has few."""
+    return collections.Counter(mask for place in places for mask in place.vcpus.values())
+
+
 def _asked(places: Iterable[Placement], online: int) -> dict[int, float]:
     asked = dict.fromkeys(cpuset.members(online), 0.0)
-    for place in places:
-        for mask in place.vcpus.values():
-            part = DEMAND / mask.bit_count()
-            for cpu in cpuset.members(mask):
-                asked[cpu] += part
+    for mask, vcpus in _wanted(places).items():
+        part = DEMAND * vcpus / mask.bit_count()
+        for cpu in cpuset.members(mask):
+            asked[cpu] += part
     return asked
 
 
