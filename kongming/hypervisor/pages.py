@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move the memory of a running QEMU process between NUMA nodes, in small steps.
+
+The kernel copies a page while nobody can use it, so that the guest sees no more than a page
+fault. Nothing here limits where the process may take memory from: nothing can run out of it.
+"""
+
+import errno
+import resource
+import time
+from collections.abc import Generator, Iterator, Mapping
+
+from kongming.hypervisor import numa_maps
+from kongming.hypervisor.carrier import BLOCK, Carrier
+from kongming.hypervisor.numa_maps import Region
+from kongming.topology import cpuset, residency
+from kongming.topology.residency import Progress, Residency
+
+#: How much one step moves: small enough to stop soon, large enough to lose no time.
+CHUNK_MIB = 32
+#: Less than this on the target nodes, in per cent, is a failure.
+LEAST_SHARE = 99.0
+#: How often the process is gone through for pages that were busy, or are new.
+PASSES = 6
+_PAUSE_SECONDS = 0.1
+_NODES = "/sys/devices/system/node"
+_SMALL_KIB = resource.getpagesize() >> 10
+
+
+class MoveError(Exception):
+    """Memory cannot move, or did not; the message says how much, and why."""
+
+
+class Move:
+    """Brings all memory of a process onto NUMA nodes; each step moves a chunk of it.
+
+    Iterate for `Progress`; stop at any step, and `undo` or leave it there. Memory that is
+    on a target node stays, the rest goes where `residency.routes` says: to one node, or,
+    if that leaves a choice, to the one that has most free at each step.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        mask: int,
+        *,
+        keep: Mapping[int, int] | None = None,
+        chunk_mib: int = CHUNK_MIB,
+    ) -> None:
+        """Look where the memory is; nothing moves yet.
+
+        :param mask: bitmask of the target nodes
+        :param keep: MiB by node that are to stay free in small pages
+        :raises OSError: the process is gone, or is not to be looked at
+        """
+        self._pid = pid
+        self._mask = mask
+        self._keep = keep or {}
+        self._chunk = chunk_mib << 20
+        self._carrier = Carrier(pid)
+        #: Where the memory was before.
+        self.before: Residency = numa_maps.residency(self._regions())
+        self._routes = residency.routes(self.before, mask)
+        self._total_mib = sum(
+            mib for node, mib in residency.per_node(self.before).items() if not mask >> node & 1
+        )
+        self._steps = self._run()
+
+    def __iter__(self) -> Iterator[Progress]:
+        return self
+
+    def __next__(self) -> Progress:
+        """Move the next chunk.
+
+        :raises MoveError: there is no room, or too much could not be moved
+        :raises OSError: the process is gone
+        """
+        return next(self._steps)
+
+    def undo(self) -> None:
+        """Bring everything back that has moved, each page to the node from where it came.
+
+        :raises MoveError: something could not; it is tried again with the next call
+        :raises OSError: the process is gone
+        """
+        self._steps.close()
+        if not self._carrier.take_back():
+            full = [f"NUMA node {node} is full" for node in self._carrier.refused]
+            reason = ", ".join(full) or "something holds it"
+            raise MoveError(f"not all memory could be moved back: {reason}")
+
+    def _run(self) -> Generator[Progress, None, None]:
+        begin = time.monotonic()
+        for _ in range(PASSES):
+            carried = self._carrier.carried
+            for places, goal, blocks in self._chunks():
+                self._carrier.carry(places, goal, blocks)
+                self._require_no_refusal(places[0].step >> 10)
+                done = self._carrier.carried >> 20
+                yield Progress(done, self._total_mib, time.monotonic() - begin)
+            regions = self._regions()
+            if not any(map(self._sources, regions)):
+                return
+            if self._carrier.carried == carried:
+                time.sleep(_PAUSE_SECONDS)
+        held = numa_maps.residency(regions)
+        if residency.share(held, self._mask) < LEAST_SHARE:
+            stay = [
+                f"{mib} MiB in pages of {size} KiB stay on NUMA node {node}"
+                for size, nodes in held.items()
+                for node, mib in nodes.items()
+                if mib and not self._mask >> node & 1
+            ]
+            raise MoveError(f"{', '.join(stay)}: something holds them")
+
+    def _regions(self) -> list[Region]:
+        return list(numa_maps.parse(self._read("numa_maps")))
+
+    def _sources(self, region: Region) -> list[int]:
+        """Return the nodes that pages of a region are to leave."""
+        return [node for node in region.pages if not self._mask >> node & 1]
+
+    def _chunks(self) -> Iterator[tuple[list[range], dict[int, int], bool]]:
+        """Yield places, to where their pages go, and whether some are transparent huge pages.
+
+        Small regions share a chunk: each call costs the kernel the same, however little moves.
+        """
+        kinds: dict[tuple[int, bool], list[tuple[range, Region]]] = {}
+        ends = numa_maps.extents(self._read("smaps"))
+        for region in filter(self._sources, self._regions()):
+            end, blocks = ends.get(region.start, (region.start, False))
+            page = region.page_kib << 10
+            kind = page, blocks and page < BLOCK
+            step = max(self._chunk, page)
+            start = region.start
+            while start < end:
+                stop = min(end, (start // step + 1) * step)
+                kinds.setdefault(kind, []).append((range(start, stop, page), region))
+                start = stop
+        for (page, blocks), parts in kinds.items():
+            while parts:
+                places: list[range] = []
+                sources: set[int] = set()
+                size = 0
+                while parts and size < max(self._chunk, page):
+                    part, region = parts.pop()
+                    places.append(part)
+                    sources.update(self._sources(region))
+                    size += part.stop - part.start
+                yield places, self._goal(sources, page >> 10), blocks
+
+    def _goal(self, sources: set[int], page_kib: int) -> dict[int, int]:
+        """Return the target of each source, at this moment.
+
+        :raises MoveError: it has no more to give
+        """
+        goal = {}
+        for source in sources:
+            targets = list(cpuset.members(self._routes.get(source, self._mask)))
+            room = {node: self._free_mib(node, page_kib) for node in targets}
+            if page_kib == _SMALL_KIB:
+                room = {node: mib - self._keep.get(node, 0) for node, mib in room.items()}
+            goal[source] = target = max(targets, key=room.__getitem__)
+            if room[target] < 0:
+                raise self._full(target, page_kib)
+        return goal
+
+    def _require_no_refusal(self, page_kib: int) -> None:
+        for node, code in self._carrier.refused.items():
+            if code == errno.EACCES:
+                raise MoveError(f"the process is not allowed to use NUMA node {node}")
+            raise self._full(node, page_kib)
+
+    def _free_mib(self, node: int, page_kib: int) -> int:
+        """Return how much a node has free in pages of a size."""
+        if page_kib == _SMALL_KIB:
+            with open(f"{_NODES}/node{node}/meminfo", encoding="ascii") as file:
+                return next(int(line.split()[3]) for line in file if "MemFree:" in line) >> 10
+        pool = f"{_NODES}/node{node}/hugepages/hugepages-{page_kib}kB/free_hugepages"
+        with open(pool, encoding="ascii") as file:
+            return int(file.read()) * page_kib >> 10
+
+    def _full(self, node: int, page_kib: int) -> MoveError:
+        kept = f" beyond the {self._keep[node]} MiB to keep" if node in self._keep else ""
+        return MoveError(
+            f"NUMA node {node} has no room left in pages of {page_kib} KiB{kept}:"
+            f" {self._carrier.carried >> 20} of {self._total_mib} MiB have moved"
+        )
+
+    def _read(self, name: str) -> str:
+        with open(f"/proc/{self._pid}/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
