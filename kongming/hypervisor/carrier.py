@@ -108,12 +108,12 @@ class Carrier:
             if not count:
                 continue
             try:
-                syscalls.move(self._pid, wanted, array("i", [target]) * count)
+                after = syscalls.move(self._pid, wanted, target)
             except OSError as error:
                 if error.errno not in (errno.ENOMEM, errno.EACCES):
                     raise
                 self.refused[target] = error.errno
-            after = syscalls.where(self._pid, wanted)
+                after = syscalls.where(self._pid, wanted)
             if alike and after.count(target) == count:
                 return array("i", [source]) * count
             ours = compress(range(len(before)), map(source.__eq__, before))

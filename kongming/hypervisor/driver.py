@@ -3,12 +3,13 @@
 
 import abc
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kongming import objects
 from kongming.topology.counted import Sample
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
+from kongming.topology.residency import Progress, Residency
 
 
 class HypervisorError(Exception):
@@ -24,6 +25,25 @@ class Scope(enum.Enum):
 
     LIVE = "live"  # the running threads, as the kernel has them
     PERSISTENT = "persistent"  # the definition from which the next start is made
+
+
+class Move(Iterator[Progress]):
+    """Memory on its way to other NUMA nodes: each ``next`` moves some and tells the progress.
+
+    It may be left at any point; what has moved stays there until `undo`. Once done, and only
+    then, all of it may be there for good: see `Driver.write`. A step raises HypervisorError
+    when there is no room, or too much of the memory is held by something.
+    """
+
+    #: What may undo the move later, in words.
+    warnings: list[str]
+
+    @abc.abstractmethod
+    def undo(self) -> None:
+        """Bring what has moved back, each page to the node from where it came.
+
+        :raises HypervisorError: not all could; the next call tries again
+        """
 
 
 class Driver(abc.ABC):
@@ -69,8 +89,21 @@ class Driver(abc.ABC):
         """Return what every part of a running instance may use when nobody pins it."""
 
     @abc.abstractmethod
+    def memory(self, uuid: str) -> Residency:
+        """Return where the memory of a running instance is; the kernel walks all its pages."""
+
+    @abc.abstractmethod
+    def move(self, uuid: str, mask: int) -> Move:
+        """Begin to move the memory of a running instance to the NUMA nodes in ``mask``.
+
+        :raises HypervisorError: something is in the way, which is named; nothing has moved
+        """
+
+    @abc.abstractmethod
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         """Place parts of a running instance, one after the other in the order given.
+
+        Live memory that is elsewhere moves there, without progress.
 
         :raises HypervisorError: one was refused, which the message names: those before it are
             placed, it and the others are as they were

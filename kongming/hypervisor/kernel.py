@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel of this machine says of a QEMU process: its threads and its memory.
 
-Paths and formats are those of proc(5) and numa_maps (kernel: admin-guide/mm/numa_memory_policy).
+Paths and formats are those of proc(5).
 """
 
 import contextlib
 import os
 import re
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from kongming.hypervisor import proc_stat
+from kongming.hypervisor import numa_maps, proc_stat
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
 from kongming.topology.counted import CpuTime, Thread
@@ -30,10 +29,6 @@ _GROUPS: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
     ("vcpu", re.compile(rb"/vcpu(\d+)$", re.MULTILINE)),
     ("iothread", re.compile(rb"/iothread(\d+)$", re.MULTILINE)),
 )
-_NODE_PAGES = re.compile(r" N(\d+)=(\d+)")
-_PAGE_KIB = re.compile(r" kernelpagesize_kB=(\d+)")
-# Mappings of a file are the binary and its libraries, unless the file is one of these.
-_MEMORY_FILE = re.compile(r" file=(/memfd:|/dev/zero|/dev/shm/|\S*/libvirt/qemu/)| huge( |$)")
 
 
 class Kernel:
@@ -59,7 +54,7 @@ class Kernel:
         :raises InstanceGone: it has no process here
         """
         placement = Placement({EMULATOR: 0})
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             for _, part, cpus in self._threads(pid):
                 placement[part] = placement.get(part, 0) | cpus
             placement[MEMORY] = self._memory_nodes(pid)
@@ -73,7 +68,7 @@ class Kernel:
 
         :raises InstanceGone: it has no process here
         """
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             for tid, owner, cpus in self._threads(pid):
                 if placement.get(owner, cpus) != cpus:
                     # the kernel's own threads refuse, and new ones inherit the right mask
@@ -86,7 +81,7 @@ class Kernel:
         :raises InstanceGone: it has no process here
         """
         found = []
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             for tid, part, cpus in self._threads(pid):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                     stat = self._read(pid, f"task/{tid}/stat").decode(errors="replace")
@@ -106,7 +101,7 @@ class Kernel:
 
         :raises InstanceGone: it has no process here
         """
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             return self._memory_nodes(pid)
 
     def memory_mib(self, uuid: str) -> dict[int, dict[int, int]]:
@@ -117,19 +112,9 @@ class Kernel:
 
         :raises InstanceGone: it has no process here
         """
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             maps = self._read(pid, "numa_maps").decode(errors="replace")
-        kib: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for line in maps.splitlines():
-            size = _PAGE_KIB.search(line)
-            if size and (" file=" not in line or _MEMORY_FILE.search(line)):
-                page = int(size[1])
-                for node, pages in _NODE_PAGES.findall(line):
-                    kib[page][int(node)] += int(pages) * page
-        return {
-            page: {node: total // 1024 for node, total in nodes.items()}
-            for page, nodes in kib.items()
-        }
+        return numa_maps.residency(numa_maps.parse(maps))
 
     def started_ms(self, uuid: str) -> int:
         """Return when the process of an instance was started, in ms since the epoch.
@@ -138,12 +123,16 @@ class Kernel:
 
         :raises InstanceGone: it has no process here
         """
-        with self._process(uuid) as pid:
+        with self.process(uuid) as pid:
             return int(1000 * (_BOOT + self._ticks(pid) / os.sysconf("SC_CLK_TCK")))
 
     @contextlib.contextmanager
-    def _process(self, uuid: str) -> Iterator[int]:
-        """Yield the pid of an instance; the process may end at any moment."""
+    def process(self, uuid: str) -> Iterator[int]:
+        """Yield the pid of an instance.
+
+        The process may end at any moment: FileNotFoundError and ProcessLookupError in the
+        block leave as InstanceGone, PermissionError as HypervisorError.
+        """
         pid = self._pids.get(uuid)
         if pid is None or self._uuid_of(pid) != uuid:
             # of two the younger: the other is left over from a move within this machine

@@ -18,12 +18,12 @@ from oslo_log import log as logging
 
 from kongming import objects
 from kongming.agent.limits import Limits
-from kongming.hypervisor import device_xml, domain_xml, driver, headroom
+from kongming.hypervisor import device_xml, domain_xml, driver, headroom, relocation
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.kernel import Kernel
 from kongming.hypervisor.residency import Residency
 from kongming.objects.instance import ACTIVE_STATES, STATES
-from kongming.topology import capabilities, cpuset
+from kongming.topology import capabilities, cpuset, residency
 from kongming.topology.counted import Sample, Thread
 from kongming.topology.host import Host
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
@@ -126,9 +126,21 @@ class LibvirtDriver(driver.Driver):
             placement[Part("iothread", number)] = cpus
         placement[MEMORY] = cpuset.from_members(n.id for n in host.nodes if n.memory_mib)
         if definition.memory_mode not in (None, "restrictive"):
-            # Not by KongMing, and libvirt moves it for nobody: it is bound until it stops.
+            # Not by KongMing, and libvirt changes it for nobody: so it was when it started.
             placement[MEMORY] = definition.pins.get(MEMORY, placement[MEMORY])
         return placement
+
+    def memory(self, uuid: str) -> residency.Residency:
+        return self._kernel.memory_mib(uuid)
+
+    def move(self, uuid: str, mask: int) -> driver.Move:
+        with self._running(uuid) as domain:
+            host = self._topology(domain.connect())
+            _require_nodes(host, mask)
+            headroom.require(uuid, self._kernel.memory_mib(uuid), mask, host, self._reserved)
+            _wait_until_idle(domain)
+        keep = headroom.kept(mask, self._reserved)
+        return relocation.Relocation(self._kernel, uuid, mask, keep)
 
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         part: Part | None = None
@@ -235,30 +247,29 @@ class LibvirtDriver(driver.Driver):
 
     def _write_memory(self, domain: libvirt.virDomain, scope: Scope, mask: int) -> None:
         host = self._topology(domain.connect())
-        if absent := mask & ~host.node_ids:
-            raise HypervisorError(f"the host has no NUMA node {cpuset.to_text(absent)}")
+        _require_nodes(host, mask)
         uuid = domain.UUIDString()
         mode = _definition(domain, scope).memory_mode
         if scope is Scope.LIVE:
             if self._kernel.memory_nodes(uuid) & host.node_ids == mask:
                 return
-            if mode in (None, "restrictive"):
-                held = self._kernel.memory_mib(uuid)
-                headroom.require(uuid, held, mask, host, self._reserved)
-        parameters: dict[str, Any] = {"numa_nodeset": cpuset.to_text(mask)}
-        if mode is None:
-            # Without a mode libvirt records "strict", and moves that memory never again.
-            parameters["numa_mode"] = libvirt.VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE
-        _wait_until_idle(domain)
-        start = time.monotonic()
-        domain.setNumaParameters(parameters, _FLAGS[scope])
-        if scope is Scope.LIVE:
-            LOG.info(
-                "Instance %s: moving its memory to NUMA node %s took %.1f s",
-                uuid,
-                cpuset.to_text(mask),
-                time.monotonic() - start,
-            )
+            move = self.move(uuid, mask)
+            try:
+                for _ in move:
+                    pass
+                self._confine_memory(domain, mode, mask)
+            except (HypervisorError, libvirt.libvirtError):
+                move.undo()
+                raise
+        else:
+            _set_memory(domain, scope, mode, mask)
+
+    def _confine_memory(self, domain: libvirt.virDomain, mode: str | None, mask: int) -> None:
+        if mode in (None, "restrictive"):
+            _set_memory(domain, Scope.LIVE, mode, mask)
+        else:
+            # libvirt refuses, because it could not tell QEMU; the kernel moves the binding itself
+            relocation.confine(self._kernel, domain.UUIDString(), mask)
 
 
 class DaemonGone(HypervisorError):
@@ -433,6 +444,20 @@ def _cpu_map(mask: int, present: int, online: int) -> tuple[bool, ...]:
     if offline := mask & ~online:
         raise HypervisorError(f"pCPU {cpuset.to_text(offline)} is offline")
     return tuple(bool(mask >> n & 1) for n in range(present.bit_length()))
+
+
+def _set_memory(domain: libvirt.virDomain, scope: Scope, mode: str | None, mask: int) -> None:
+    parameters: dict[str, Any] = {"numa_nodeset": cpuset.to_text(mask)}
+    if mode is None:
+        # Without a mode libvirt records "strict", and lets nobody change it again.
+        parameters["numa_mode"] = libvirt.VIR_DOMAIN_NUMATUNE_MEM_RESTRICTIVE
+    _wait_until_idle(domain)
+    domain.setNumaParameters(parameters, _FLAGS[scope])
+
+
+def _require_nodes(host: Host, mask: int) -> None:
+    if absent := mask & ~host.node_ids:
+        raise HypervisorError(f"the host has no NUMA node {cpuset.to_text(absent)}")
 
 
 def _write_thread(

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 _PAGES = re.compile(r" N(\d+)=(\d+)")
 _PAGE_KIB = re.compile(r" kernelpagesize_kB=(\d+)")
-_SMAPS_HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ")
-_HUGE_PART = re.compile(r"(AnonHugePages|ShmemPmdMapped|FilePmdMapped): +[1-9]")
+_SMAPS = re.compile(
+    r"^(?:([0-9a-f]+)-([0-9a-f]+) |(?:AnonHugePages|ShmemPmdMapped|FilePmdMapped): +[1-9])",
+    re.MULTILINE,
+)
 # Mappings of a file are the binary and its libraries, unless the file is one of these.
 _MEMORY_FILE = re.compile(r" file=(/memfd:|/dev/zero|/dev/shm/|\S*/libvirt/qemu/)| huge( |$)")
 
@@ -57,10 +59,10 @@ def extents(text: str) -> dict[int, tuple[int, bool]]:
     """
     found = {}
     start = 0
-    for line in text.splitlines():
-        if head := _SMAPS_HEAD.match(line):
-            start, end = int(head[1], 16), int(head[2], 16)
-            found[start] = end, False
-        elif _HUGE_PART.match(line):
+    for line in _SMAPS.finditer(text):
+        if line[1]:
+            start = int(line[1], 16)
+            found[start] = int(line[2], 16), False
+        else:
             found[start] = found[start][0], True
     return found

@@ -17,7 +17,7 @@ from kongming.topology import cpuset, residency
 from kongming.topology.residency import Progress, Residency
 
 #: How much one step moves: small enough to stop soon, large enough to lose no time.
-CHUNK_MIB = 32
+CHUNK_MIB = 64
 #: Less than this on the target nodes, in per cent, is a failure.
 LEAST_SHARE = 99.0
 #: How often the process is gone through for pages that were busy, or are new.
@@ -51,8 +51,11 @@ class Move:
 
         :param mask: bitmask of the target nodes
         :param keep: MiB by node that are to stay free in small pages
+        :raises MoveError: there is no such node
         :raises OSError: the process is gone, or is not to be looked at
         """
+        for node in cpuset.members(mask):
+            self._free_mib(node, _SMALL_KIB)
         self._pid = pid
         self._mask = mask
         self._keep = keep or {}
@@ -147,13 +150,15 @@ class Move:
                     places.append(part)
                     sources.update(self._sources(region))
                     size += part.stop - part.start
-                yield places, self._goal(sources, page >> 10), blocks
+                yield places, self._goal(sources, page >> 10, size >> 20), blocks
 
-    def _goal(self, sources: set[int], page_kib: int) -> dict[int, int]:
+    def _goal(self, sources: set[int], page_kib: int, size_mib: int) -> dict[int, int]:
         """Return the target of each source, at this moment.
 
         :raises MoveError: it has no more to give
         """
+        left = max(0, self._total_mib - (self._carrier.carried >> 20))
+        need = min(size_mib, left) // len(sources) if page_kib == _SMALL_KIB else 0
         goal = {}
         for source in sources:
             targets = list(cpuset.members(self._routes.get(source, self._mask)))
@@ -161,7 +166,7 @@ class Move:
             if page_kib == _SMALL_KIB:
                 room = {node: mib - self._keep.get(node, 0) for node, mib in room.items()}
             goal[source] = target = max(targets, key=room.__getitem__)
-            if room[target] < 0:
+            if room[target] < need:
                 raise self._full(target, page_kib)
         return goal
 
@@ -172,13 +177,19 @@ class Move:
             raise self._full(node, page_kib)
 
     def _free_mib(self, node: int, page_kib: int) -> int:
-        """Return how much a node has free in pages of a size."""
-        if page_kib == _SMALL_KIB:
-            with open(f"{_NODES}/node{node}/meminfo", encoding="ascii") as file:
-                return next(int(line.split()[3]) for line in file if "MemFree:" in line) >> 10
-        pool = f"{_NODES}/node{node}/hugepages/hugepages-{page_kib}kB/free_hugepages"
-        with open(pool, encoding="ascii") as file:
-            return int(file.read()) * page_kib >> 10
+        """Return how much a node has free in pages of a size.
+
+        :raises MoveError: there is no such node
+        """
+        try:
+            if page_kib == _SMALL_KIB:
+                with open(f"{_NODES}/node{node}/meminfo", encoding="ascii") as file:
+                    return next(int(line.split()[3]) for line in file if "MemFree:" in line) >> 10
+            pool = f"{_NODES}/node{node}/hugepages/hugepages-{page_kib}kB/free_hugepages"
+            with open(pool, encoding="ascii") as file:
+                return int(file.read()) * page_kib >> 10
+        except FileNotFoundError as error:
+            raise MoveError(f"this machine has no NUMA node {node}") from error
 
     def _full(self, node: int, page_kib: int) -> MoveError:
         kept = f" beyond the {self._keep[node]} MiB to keep" if node in self._keep else ""

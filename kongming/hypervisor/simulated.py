@@ -12,13 +12,15 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import objects
-from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Move, Scope
 from kongming.hypervisor.fleet import HostSpec, InstanceSpec, load, parse_instance
 from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
+from kongming.hypervisor.simulated_move import SimulatedMove
 from kongming.hypervisor.simulated_usage import Meter
 from kongming.topology.counted import Sample
 from kongming.topology.host import Host
 from kongming.topology.placement import MEMORY, Part, Placement
+from kongming.topology.residency import Residency
 
 LOG = logging.getLogger(__name__)
 _Queue = queue.SimpleQueue[tuple[str, str]]  # of host names and UUIDs
@@ -70,6 +72,14 @@ class SimulatedDriver(Driver):
     def unpinned(self, uuid: str) -> Placement:
         with self._fleet.lock:
             return self._running(uuid).unpinned()
+
+    def memory(self, uuid: str) -> Residency:
+        with self._fleet.lock:
+            return {4: {node: mib for node, mib in self._running(uuid).memory.items() if mib}}
+
+    def move(self, uuid: str, mask: int) -> Move:
+        with self._fleet.lock:
+            return SimulatedMove(self._fleet.lock, self._running(uuid), mask)
 
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         with self._fleet.lock:
@@ -224,6 +234,12 @@ class Fleet:
         """
         with self.lock:
             instance = self.running(uuid)
+            strict = part == MEMORY and instance.spec.memory_nodes is not None
+            if event and strict and mask != instance.live[MEMORY]:
+                raise HypervisorError(
+                    "Requested operation is not valid: "
+                    "change of nodeset for running domain requires restrictive numa mode"
+                )
             if event:
                 self.tune(instance, part, mask)
             else:
@@ -245,13 +261,7 @@ class Fleet:
             instance.failures[instance.writes + nth_write] = reason
 
     def tune(self, instance: SimulatedInstance, part: Part, mask: int) -> None:
-        """Do what libvirt does when somebody asks it for a live pin; the caller has ``lock``."""
-        strict = part == MEMORY and instance.spec.memory_nodes is not None
-        if strict and mask != instance.live[MEMORY]:
-            raise HypervisorError(
-                "Requested operation is not valid: "
-                "change of nodeset for running domain requires restrictive numa mode"
-            )
+        """Place a part of a running instance; the caller has ``lock``."""
         instance.place(part, mask)
         instance.live[part] = mask
         instance.stray.pop(part, None)

@@ -23,17 +23,17 @@ def where(pid: int, addresses: "array[int]") -> "array[int]":
     return status
 
 
-def move(pid: int, addresses: "array[int]", nodes: "array[int]") -> bool:
-    """Move pages of a process, each to the NUMA node (type code i) at the same place.
+def move(pid: int, addresses: "array[int]", node: int) -> "array[int]":
+    """Move pages of a process to a NUMA node, and return where each is then, as `where` does.
 
-    Needs CAP_SYS_NICE, and the thread with this id must be allowed to use these nodes.
-    The other threads of this process go on meanwhile; no page is lost, whatever happens.
+    Needs CAP_SYS_NICE, and the thread with this id must be allowed to use the node. The
+    process goes on meanwhile. A busy page stays: -EBUSY, or its node.
 
-    :return: whether the kernel tried all; else some have not moved, and `where` tells which
-    :raises OSError: ENOMEM, a node has no such page left; EACCES, it is not allowed; ESRCH; EPERM
+    :raises OSError: ENOMEM, the node has no such page left; EACCES, it is not allowed; ESRCH; EPERM
     """
-    left, _ = _move_pages(pid, addresses, nodes)
-    return left == 0
+    left, status = _move_pages(pid, addresses, array("i", [node]) * len(addresses))
+    # the kernel does not tell which ones failed to move
+    return where(pid, addresses) if left else status
 
 
 def _move_pages(

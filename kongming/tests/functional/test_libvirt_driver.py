@@ -508,8 +508,8 @@ class TestLargeHost(DriverTestCase):
     def test_memory_stays_movable(self):
         domain = self.useFixture(Domain(self.daemon))
         for nodes in (0b0100, 0b1000, 0b1010):
-            self.driver.write(domain.uuid, Scope.LIVE, Placement({MEMORY: nodes}))
-            document = domain.lookup().XMLDesc()
+            self.driver.write(domain.uuid, Scope.PERSISTENT, Placement({MEMORY: nodes}))
+            document = domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
             text = cpuset.to_text(nodes)
             self.assertIn(f"<memory mode='restrictive' nodeset='{text}'/>", document)
         self.assertEqual(0b1111, self.driver.unpinned(domain.uuid)[MEMORY])
@@ -517,12 +517,20 @@ class TestLargeHost(DriverTestCase):
     def test_memory_that_nova_bound(self):
         extra = "<numatune><memory mode='strict' nodeset='1'/></numatune>"
         domain = self.useFixture(Domain(self.daemon, extra=extra))
-        message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b0100)
-        self.assertIn("requires restrictive numa mode", message)
         self.assertEqual(0b0010, self.driver.unpinned(domain.uuid)[MEMORY])
         self.driver.write(domain.uuid, Scope.PERSISTENT, Placement({MEMORY: 0b0100}))
         document = domain.lookup().XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
         self.assertIn("<memory mode='strict' nodeset='2'/>", document)
+
+    def test_memory_that_the_kernel_does_not_move(self):
+        domain = self.useFixture(Domain(self.daemon))
+        document = domain.lookup().XMLDesc()
+        before = self.driver.memory(domain.uuid)
+        # libvirt knows of this node, the kernel of this machine does not
+        message = self.refused(domain.uuid, Scope.LIVE, MEMORY, 0b0100)
+        self.assertIn("this machine has no NUMA node 2", message)
+        self.assertEqual(document, domain.lookup().XMLDesc())
+        self.assertEqual(before[4].keys(), self.driver.memory(domain.uuid)[4].keys())
 
 
 def numa_nodes_of_devices():

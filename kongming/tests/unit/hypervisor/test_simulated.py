@@ -321,18 +321,21 @@ class MemoryTest(FleetTestCase):
         self.big.write(uuid, Scope.LIVE, Placement({MEMORY: 0b01}))
         self.assertEqual([10240 - 3000, 952], self.free_mib(self.big))
 
-    def test_strict_memory_cannot_move_live(self) -> None:
+    def test_libvirt_does_not_move_strict_memory(self) -> None:
         for nodes in (0b01, 0b11):
-            error = self.assertRaises(
-                HypervisorError, self.big.write, NOVA, Scope.LIVE, Placement({MEMORY: nodes})
-            )
+            error = self.assertRaises(HypervisorError, self.fleet.tamper, NOVA, MEMORY, nodes)
             self.assertEqual(
                 "memory: Requested operation is not valid: "
                 "change of nodeset for running domain requires restrictive numa mode",
                 str(error),
             )
-        self.big.write(NOVA, Scope.LIVE, Placement({MEMORY: 0b10}))
         self.assertEqual(GIVEN, self.big.read(NOVA, Scope.LIVE))
+
+    def test_strict_memory_moves_all_the_same(self) -> None:
+        self.big.write(NOVA, Scope.LIVE, Placement({MEMORY: 0b01}))
+        self.assertEqual(0b01, self.big.read(NOVA, Scope.LIVE)[MEMORY])
+        self.assertEqual({4: {0: 1024}}, self.big.memory(NOVA))
+        self.assertEqual(0b10, self.big.unpinned(NOVA)[MEMORY])
 
     def test_strict_memory_can_move_in_the_definition(self) -> None:
         self.big.write(NOVA, Scope.PERSISTENT, Placement({MEMORY: 0b01}))
@@ -340,9 +343,39 @@ class MemoryTest(FleetTestCase):
         self.fleet.start(NOVA)
         self.assertEqual(0b01, self.big.read(NOVA, Scope.LIVE)[MEMORY])
         self.assertEqual([1024, 10240], self.free_mib(self.big))
-        self.assertRaises(
-            HypervisorError, self.big.write, NOVA, Scope.LIVE, Placement({MEMORY: 0b10})
-        )
+
+    def test_move_in_steps(self) -> None:
+        move = self.big.move(FREE, 0b10)
+        self.assertEqual({4: {0: 8192}}, self.big.memory(FREE))
+        steps = [next(move), next(move)]
+        self.assertEqual([(1024, 8192), (2048, 8192)], [(s.moved_mib, s.total_mib) for s in steps])
+        self.assertEqual({4: {0: 6144, 1: 2048}}, self.big.memory(FREE))
+        self.assertEqual(6, len(list(move)))
+        self.assertEqual(8192, self.big.memory(FREE)[4][1])
+        self.assertEqual(0b11, self.big.read(FREE, Scope.LIVE)[MEMORY])
+        move.undo()
+        self.assertEqual(8192, self.big.memory(FREE)[4][0])
+        self.assertEqual([2048, 9216], self.free_mib(self.big))
+
+    def test_move_with_too_little_room(self) -> None:
+        other = {"name": "x", "vcpus": 1, "memory_mib": 1025, "memory_nodes": 1}
+        move = self.big.move(FREE, 0b10)
+        next(move)
+        self.fleet.create("big", other)
+        self.assertRaises(HypervisorError, list, move)
+        self.assertEqual({4: {0: 1024, 1: 7168}}, self.big.memory(FREE))
+        self.assertRaises(HypervisorError, self.big.move, FREE, 0b10)
+        move.undo()
+        self.assertEqual(8192, self.big.memory(FREE)[4][0])
+
+    def test_move_of_what_stops(self) -> None:
+        move = self.big.move(FREE, 0b10)
+        next(move)
+        self.fleet.stop(FREE)
+        self.fleet.start(FREE)
+        for call in (functools.partial(next, move), move.undo):
+            self.assertRaises(InstanceGone, call)
+        self.assertEqual([2048, 9216], self.free_mib(self.big))
 
     def test_off_needs_no_memory(self) -> None:
         self.fleet.stop(FREE)

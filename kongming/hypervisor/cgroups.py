@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control groups that libvirt has made for the parts of one instance, in version 1 or 2.
+
+libvirt refuses some changes that the kernel allows: those are made here, in the same files.
+"""
+
+import os
+import re
+
+from kongming.topology.placement import EMULATOR, Part
+
+_NAME = re.compile(r"/(emulator|(vcpu|iothread)(\d+))$")
+
+
+class GroupError(OSError):
+    """A part has no control group of its own, or its group lacks a file."""
+
+
+class Groups:
+    """The groups of a process. Files are named as the kernel does: ``cpuset.mems``, ``cpu.max``.
+
+    Every method raises OSError when the process is gone, or the kernel refuses.
+    """
+
+    def __init__(self, pid: int, proc: str = "/proc") -> None:
+        self._tasks = f"{proc}/{pid}/task"
+        with open(f"{proc}/self/mountinfo", encoding="utf-8") as file:
+            self._mounts = dict(_mounts(file.read()))
+
+    def version(self, controller: str) -> int:
+        """Return 1 or 2: in which hierarchy a controller such as ``cpu`` is."""
+        return 1 if controller in self._mounts else 2
+
+    def parts(self, controller: str) -> list[Part]:
+        """Return the parts that have a group of their own, to which the controller applies."""
+        return sorted(self._paths(controller))
+
+    def read(self, part: Part, file: str) -> str:
+        """Return what a file of the group of a part says.
+
+        :raises GroupError: the part has no group of its own, or no such file
+        """
+        with open(self._path(part, file), encoding="utf-8") as stream:
+            return stream.read().strip()
+
+    def write(self, part: Part, file: str, text: str) -> None:
+        """Write to a file of the group of a part.
+
+        :raises GroupError: the part has no group of its own, or no such file
+        """
+        # an empty text would not reach the kernel without the end of the line
+        with open(self._path(part, file), "w", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
+
+    def _path(self, part: Part, file: str) -> str:
+        path = self._paths(file.partition(".")[0]).get(part)
+        if path is None or not os.path.exists(f"{path}/{file}"):
+            raise GroupError(f"libvirt has made no control group with {file} for {part}")
+        return f"{path}/{file}"
+
+    def _paths(self, controller: str) -> dict[Part, str]:
+        hierarchy = controller if controller in self._mounts else ""
+        found = {}
+        for tid in os.listdir(self._tasks):
+            try:
+                with open(f"{self._tasks}/{tid}/cgroup", encoding="utf-8") as file:
+                    lines = file.read().splitlines()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # QEMU's workers come and go
+            for _, controllers, path in (line.split(":", 2) for line in lines):
+                name = _NAME.search(path)
+                if name and hierarchy in controllers.split(","):
+                    root, point = self._mounts[hierarchy]
+                    inside = path.removeprefix(root.rstrip("/"))
+                    found[_part(name)] = f"{point}{inside}"
+        return found
+
+
+def _part(name: re.Match[str]) -> Part:
+    if name[1] == "emulator":
+        return EMULATOR
+    return Part("vcpu" if name[2] == "vcpu" else "iothread", int(name[3]))
+
+
+def _mounts(text: str) -> list[tuple[str, tuple[str, str]]]:
+    """Return root and mount point of each hierarchy: by controller, the unified one by ``""``."""
+    found = []
+    for line in text.splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        root, point = mount.split(" ")[3:5]
+        kind, _, options = filesystem.split(" ", 2)
+        if kind == "cgroup2":
+            found.append(("", (root, point)))
+        elif kind == "cgroup":
+            found += [(controller, (root, point)) for controller in options.split(",")]
+    return found

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bookkeeping of moves, on a kernel with as many NUMA nodes as it takes."""
+
+import errno
+from array import array
+
+import fixtures
+import testtools
+
+from kongming.hypervisor.carrier import BLOCK, Carrier
+
+SMALL = 4096
+BASE = 1 << 32
+
+
+class Kernel:
+    """Pages of one process by address; ``huge`` are the blocks that are one page."""
+
+    def __init__(self, room: int) -> None:
+        self.pages: dict[int, int] = {}
+        self.huge: set[int] = set()
+        self.busy: set[int] = set()
+        self.room = room  # pages of any node
+        self.moves = 0
+
+    def where(self, pid: int, addresses: "array[int]") -> "array[int]":
+        """Stand in for `syscalls.where`."""
+        return array("i", (self.pages.get(address, -errno.ENOENT) for address in addresses))
+
+    def move(self, pid: int, addresses: "array[int]", node: int) -> "array[int]":
+        """Stand in for `syscalls.move`."""
+        self.moves += 1
+        for address in addresses:
+            if address in self.busy or self.pages.get(address, node) == node:
+                continue
+            block = address // BLOCK * BLOCK
+            moving = range(block, block + BLOCK, SMALL) if block in self.huge else [address]
+            self.room -= len(moving)
+            if self.room < 0:
+                raise OSError(errno.ENOMEM, "Cannot allocate memory")
+            self.pages.update(dict.fromkeys(moving, node))
+        return self.where(pid, addresses)
+
+
+class CarrierTest(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kernel = Kernel(room=100_000)
+        for name in ("where", "move"):
+            method = getattr(self.kernel, name)
+            self.useFixture(
+                fixtures.MonkeyPatch(f"kongming.hypervisor.carrier.syscalls.{name}", method)
+            )
+        self.carrier = Carrier(1)
+
+    def fill(self, start: int, size: int, *nodes: int) -> range:
+        """Give the process pages on the nodes in turn; return their places."""
+        places = range(start, start + size, SMALL)
+        self.kernel.pages |= {place: nodes[n % len(nodes)] for n, place in enumerate(places)}
+        return places
+
+    def nodes(self) -> set[int]:
+        """Return the nodes that have a page."""
+        return set(self.kernel.pages.values())
+
+    def test_there_and_back(self) -> None:
+        places = [self.fill(BASE, BLOCK, 0, 1, 2), self.fill(BASE + 2 * BLOCK, BLOCK, 1)]
+        before = dict(self.kernel.pages)
+        self.carrier.carry(places, {0: 2, 1: 3}, blocks=False)
+        self.assertEqual({2, 3}, self.nodes())
+        self.assertEqual(sum(node < 2 for node in before.values()) * SMALL, self.carrier.carried)
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual(before, self.kernel.pages)
+
+    def test_what_was_there_before_stays_after_undoing(self) -> None:
+        places = self.fill(BASE, 4 * SMALL, 0, 1)
+        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.assertEqual({1}, self.nodes())
+        self.assertEqual(2 * SMALL, self.carrier.carried)
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual([0, 1, 0, 1], list(self.kernel.pages.values()))
+
+    def test_transparent_huge_pages_need_one_call(self) -> None:
+        places = self.fill(BASE - SMALL, 3 * BLOCK + 2 * SMALL, 0)
+        self.kernel.huge = {BASE, BASE + 2 * BLOCK}
+        before = dict(self.kernel.pages)
+        self.carrier.carry([places], {0: 1}, blocks=True)
+        self.assertEqual({1}, self.nodes())
+        self.assertEqual(3 * BLOCK + 2 * SMALL, self.carrier.carried)
+        self.assertEqual(2, self.kernel.moves)
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual(before, self.kernel.pages)
+
+    def test_a_huge_page_that_was_split_meanwhile(self) -> None:
+        places = self.fill(BASE, 2 * BLOCK, 0)
+        self.kernel.huge = {BASE, BASE + BLOCK}
+        before = dict(self.kernel.pages)
+        self.carrier.carry([places], {0: 1}, blocks=True)
+        self.kernel.huge = {BASE}
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual(before, self.kernel.pages)
+
+    def test_a_busy_page_is_left_for_another_time(self) -> None:
+        places = self.fill(BASE, 4 * SMALL, 0)
+        self.kernel.busy = {BASE + SMALL}
+        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.assertEqual([1, 0, 1, 1], list(self.kernel.pages.values()))
+        self.assertEqual(3 * SMALL, self.carrier.carried)
+        self.kernel.busy = {BASE}
+        self.assertFalse(self.carrier.take_back())
+        self.assertEqual([1, 0, 0, 0], list(self.kernel.pages.values()))
+        self.kernel.busy = set()
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual({0}, self.nodes())
+
+    def test_no_room_left(self) -> None:
+        places = self.fill(BASE, 4 * SMALL, 0)
+        self.kernel.room = 3
+        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.assertEqual({1: errno.ENOMEM}, self.carrier.refused)
+        self.assertEqual([1, 1, 1, 0], list(self.kernel.pages.values()))
+        self.kernel.room = 9
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual({0}, self.nodes())
+
+    def test_another_refusal_is_not_hidden(self) -> None:
+        places = self.fill(BASE, SMALL, 0)
+
+        def move(*arguments: object) -> None:
+            raise ProcessLookupError(errno.ESRCH, "No such process")
+
+        self.useFixture(fixtures.MonkeyPatch("kongming.hypervisor.carrier.syscalls.move", move))
+        self.assertRaises(ProcessLookupError, self.carrier.carry, [places], {0: 1}, False)
