@@ -31,6 +31,7 @@ VERSIONS: tuple[tuple[Version, str], ...] = (
     (Version(1, 3), "pins at a PCI device, and the PCI devices of hosts"),
     (Version(1, 4), "pins that override what Nova gave an instance"),
     (Version(1, 5), "what hosts and instances are used for"),
+    (Version(1, 6), "the isolated pCPUs of hosts"),
 )
 MIN_VERSION: Version = VERSIONS[0][0]
 MAX_VERSION = VERSIONS[-1][0]

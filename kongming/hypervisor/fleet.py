@@ -80,6 +80,7 @@ class HostSpec:
     memory_mib_per_node: int
     huge_pages: Mapping[int, int]
     offline: int = 0
+    isolated: int = 0
     devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
     instances: tuple[InstanceSpec, ...] = ()
 
@@ -206,7 +207,10 @@ def _hosts(value: object, path: str) -> Iterator[HostSpec]:
     offline = fields.subset("offline", "pCPU", host.cpus) or 0
     if offline == host.cpus:
         raise FleetError(f"{path}.offline", "no pCPU would be left")
-    host = dataclasses.replace(host, offline=offline, devices=_devices(fields, host))
+    isolated = fields.subset("isolated", "pCPU", host.cpus) or 0
+    host = dataclasses.replace(
+        host, offline=offline, isolated=isolated, devices=_devices(fields, host)
+    )
     host = dataclasses.replace(host, instances=_instances(fields, host, count))
     if count == 1:
         yield host

@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from kongming import objects
 from kongming.agent.limits import Limits
-from kongming.hypervisor import device_xml, domain_xml, driver, headroom, relocation
+from kongming.hypervisor import device_xml, domain_xml, driver, headroom, pcpus, relocation
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.kernel import Kernel
 from kongming.hypervisor.residency import Residency
@@ -57,6 +57,7 @@ class LibvirtDriver(driver.Driver):
         self._kernel = Kernel()
         self._residency = Residency(self._kernel.memory_mib)
         self._daemon = _Daemon(uri)
+        self._watch: pcpus.Watch | None = None
         self._node_ids = 0  # not known yet
         self._devices: dict[str, int] = {}
         self._deviceless = ""  # why, if the last time devices could not be listed
@@ -118,7 +119,8 @@ class LibvirtDriver(driver.Driver):
         with self._running(uuid) as domain:
             host = self._topology(domain.connect())
             definition = _definition(domain, Scope.LIVE)
-        cpus = definition.cpuset & host.online or host.online
+        # a thread that nobody pins is not to get stuck on an isolated one
+        cpus = definition.cpuset & host.online or host.online & ~host.isolated or host.online
         placement = Placement({EMULATOR: cpus})
         for number in range(definition.vcpus):
             placement[Part("vcpu", number)] = cpus
@@ -146,7 +148,8 @@ class LibvirtDriver(driver.Driver):
         part: Part | None = None
         try:
             with self._running(uuid) as domain:
-                places, vcpus = _cpus(domain.connect()), domain.vcpusFlags(_FLAGS[scope])
+                # a vCPU that was plugged may be in the running instance alone
+                places, vcpus = _cpus(domain.connect()), domain.vcpusFlags(_FLAGS[Scope.LIVE])
                 _wait_until_idle(domain)
                 for part, mask in changes.items():
                     if not mask:
@@ -164,8 +167,12 @@ class LibvirtDriver(driver.Driver):
 
     def listen(self, callback: Callable[[str], None]) -> None:
         self._daemon.listen(callback)
+        # libvirt has no event for this
+        self._watch = pcpus.Watch(lambda: callback(""))
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
         self._daemon.close()
 
     @contextlib.contextmanager
@@ -218,7 +225,8 @@ class LibvirtDriver(driver.Driver):
         for node in host.nodes:
             sizes = [pages.size_kib for pages in node.pages]
             free |= connection.getFreePages(sizes, node.id, 1) if sizes else {}
-        return capabilities.parse(document, offline, free)
+        host = capabilities.parse(document, offline, free)
+        return dataclasses.replace(host, isolated=pcpus.isolated() & present)
 
     def _look_at_devices(self, connection: libvirt.virConnect) -> None:
         """Note the PCI devices; while they cannot be listed, the last ones known count."""

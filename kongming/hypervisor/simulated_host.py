@@ -53,7 +53,9 @@ class SimulatedInstance:
         """Return what each part may use without KongMing: what Nova gave it, or all."""
         threads = [Part("vcpu", number) for number in range(self.spec.vcpus)]
         threads += [Part("iothread", number) for number in self.spec.iothread_ids]
-        free = dict.fromkeys([*threads, EMULATOR], self.host.online)
+        # a thread that nobody pins is not to get stuck on an isolated one
+        everywhere = self.host.online & ~self.host.spec.isolated or self.host.online
+        free = dict.fromkeys([*threads, EMULATOR], everywhere)
         return self.host.effective(free | {MEMORY: self.host.spec.node_ids} | self.spec.given())
 
     def observed(self) -> Placement:
@@ -178,7 +180,12 @@ class SimulatedHost:
                     ),
                 )
             )
-        return Host(nodes=tuple(nodes), offline=self.offline, devices=self.spec.devices)
+        return Host(
+            nodes=tuple(nodes),
+            offline=self.offline,
+            isolated=self.spec.isolated,
+            devices=self.spec.devices,
+        )
 
     def _free_mib(self) -> dict[int, int]:
         free = dict.fromkeys(range(self.spec.nodes), self.spec.small_pages_mib)

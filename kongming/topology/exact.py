@@ -117,6 +117,13 @@ def _missing_places(wish: Wish, asked: list[tuple[str, int]], host: Host) -> Ite
                 "pcpu_unmanaged",
                 f"pCPU {cpuset.to_text(unmanaged)} is not among those that the host offers",
             )
+        if mask.bit_count() > 1 and (isolated := mask & host.isolated):
+            yield Reason(
+                field,
+                "pcpu_isolated",
+                f"pCPU {cpuset.to_text(isolated)} is isolated: a thread must have it as its only"
+                " one, as the kernel moves none from there to another pCPU",
+            )
     if wish.memory_nodes is not None and (absent := wish.memory_nodes & ~host.node_ids):
         yield Reason(
             "memory.nodes",

@@ -6,16 +6,21 @@ Exact parts go where the wish says. For the rest, each guest node gets a NUMA no
 left behind. doc/source/admin/fit.rst has the order of criteria and where Nova decides otherwise.
 """
 
+import contextlib
+import dataclasses
 import functools
+from collections.abc import Sequence
 
 from kongming.topology import cpuset, demand, exact, packing, seating
 from kongming.topology.answer import DoesNotFit, Fit, Reason, Score, Size
+from kongming.topology.demand import Demand
+from kongming.topology.host import Host, NumaNode
 from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
-from kongming.topology.room import Room
+from kongming.topology.room import Room, Seat
 from kongming.topology.wish import Wish
 
-__all__ = ["DoesNotFit", "Fit", "Reason", "Score", "Size", "place"]
+__all__ = ["DoesNotFit", "Fit", "Reason", "Score", "Size", "covers", "place"]
 
 
 def place(wish: Wish, size: Size, inventory: Inventory) -> Fit:
@@ -25,6 +30,20 @@ def place(wish: Wish, size: Size, inventory: Inventory) -> Fit:
         names, or the host lacks (or has offline) a place for it or has too little of it free
     """
     return Question(wish, size).place(inventory)
+
+
+def covers(wish: Wish, size: Size, placement: Placement) -> bool:
+    """Whether a placement, made for what may have been another size, has the vCPUs of this one.
+
+    It does not if the wish places a vCPU that was plugged since, or one was unplugged.
+    """
+    wanted = cpuset.from_members(exact.place(wish, size).vcpus)
+    try:
+        for node in demand.guest_nodes(wish, size):
+            wanted |= node.vcpus
+    except DoesNotFit:
+        return False
+    return wanted == cpuset.from_members(placement.vcpus)
 
 
 class Question:
@@ -73,7 +92,11 @@ class Question:
             demands = [need._replace(nodes=need.nodes & allowed) for need in demands]
         device = None if wish.pci_device is None else _device_node(wish.pci_device, inventory)
         room = _room(wish, placement, inventory)
-        seats, distance = seating.find(demands, inventory.host, room, device)
+        host = inventory.host
+        if host.isolated:
+            room, seats, distance = _isolated_first(demands, host, room, device)
+        else:
+            seats, distance = seating.find(demands, host, room, device)
         memory: dict[int, dict[int, int]] = {}
         exclusive = _exclusive(wish, placement, inventory) if placement else 0
         used = fragments = 0
@@ -102,6 +125,21 @@ class Question:
             placement[EMULATOR] = _shared_emulator(placement, inventory, exclusive, used)
         nodes = tuple([node.id for node, _ in seats])
         return Fit(placement, exclusive, memory, nodes, Score(fragments, distance))
+
+
+def _isolated_first(
+    demands: Sequence[Demand], host: Host, room: Room, device: int | None
+) -> tuple[Room, list[tuple[NumaNode, Seat]], int]:
+    """Return `seating.find`'s answer, and the room that it was given.
+
+    That is first the isolated pCPUs alone: shared instances cannot use these.
+    """
+    apart = room.dedicated & host.isolated
+    if apart and apart != room.dedicated:
+        narrow = dataclasses.replace(room, dedicated=apart)
+        with contextlib.suppress(DoesNotFit):
+            return narrow, *seating.find(demands, host, narrow, device)
+    return room, *seating.find(demands, host, room, device)
 
 
 def _device_node(address: str, inventory: Inventory) -> int | None:
@@ -144,7 +182,7 @@ def _room(wish: Wish, placement: Placement, inventory: Inventory) -> Room:
     if not placement and not wish.avoid:
         return Room(
             inventory.free_dedicated,
-            inventory.free_shared,
+            inventory.free_shared & ~host.isolated,
             inventory.free_memory,
             wish.thread_policy,
         )
@@ -157,7 +195,7 @@ def _room(wish: Wish, placement: Placement, inventory: Inventory) -> Room:
             avoided |= exact.whole_cores(host, other.cpus)
     return Room(
         inventory.free_dedicated & ~(taken | avoided),
-        inventory.free_shared & ~avoided,
+        inventory.free_shared & ~(host.isolated | avoided),
         inventory.free_memory,
         wish.thread_policy,
     )
@@ -182,11 +220,13 @@ def _shared_emulator(placement: Placement, inventory: Inventory, exclusive: int,
     """Return where an emulator that shares runs: it never uses up a pCPU that may be claimed.
 
     That is on pCPUs which others share already, near the instance if there are such, or else
-    where its own vCPUs run.
+    where its own vCPUs run: on a single one of them if they are isolated.
     """
-    in_use = inventory.free_shared & ~inventory.free_dedicated & ~exclusive
+    host = inventory.host
+    in_use = inventory.free_shared & ~(inventory.free_dedicated | exclusive | host.isolated)
     near = 0
-    for node in inventory.host.nodes:
+    for node in host.nodes:
         if nodes >> node.id & 1:
             near |= node.cpus
-    return in_use & near or in_use or placement.vcpu_cpus
+    own = placement.vcpu_cpus
+    return in_use & near or in_use or own & ~host.isolated or own & -own

@@ -87,13 +87,15 @@ class Host:
     """The topology of one host.
 
     ``offline`` are pCPUs that exist but cannot run anything, ``unmanaged`` those on which
-    the operator wants no thread placed. ``devices`` maps the address of each PCI device, such
-    as ``0000:3b:00.1``, to the id of its NUMA node; -1, as Linux says it, for none.
+    the operator wants no thread placed. Among ``isolated`` ones the kernel balances no load: a
+    thread that may use several stays where it began. ``devices`` maps the address of each PCI
+    device, such as ``0000:3b:00.1``, to the id of its NUMA node; -1, as Linux says it, for none.
     """
 
     nodes: tuple[NumaNode, ...]
     offline: int = 0
     unmanaged: int = 0
+    isolated: int = 0
     devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
@@ -137,6 +139,7 @@ class Host:
         return {
             "offline": cpuset.to_text(self.offline),
             "unmanaged": cpuset.to_text(self.unmanaged),
+            "isolated": cpuset.to_text(self.isolated),
             "devices": dict(sorted(self.devices.items())),
             "nodes": [
                 {
@@ -161,6 +164,7 @@ class Host:
         return cls(
             offline=_mask(data["offline"]),
             unmanaged=_mask(data.get("unmanaged", "")),
+            isolated=_mask(data.get("isolated", "")),
             devices=data.get("devices", {}),
             nodes=tuple(
                 NumaNode(

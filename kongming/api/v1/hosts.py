@@ -26,12 +26,13 @@ class Cpus(wtypes.Base):
 
     ``managed`` ones are offered to instances; pins have ``claimed`` some for themselves,
     other instances have been ``given`` some by others, above all by Nova; the rest is
-    ``free``.
+    ``free``. ``isolated`` ones are for one thread at a time.
     """
 
     online = wtypes.text
     offline = wtypes.text
     managed = wtypes.text
+    isolated = wtypes.text
     claimed = wtypes.text
     given = wtypes.text
     free = wtypes.text
@@ -145,6 +146,7 @@ def _host(
     for pcpu, holder in claimed.items():
         taken[holder] = taken.get(holder, 0) | 1 << pcpu
     claimed_cpus, given_cpus = cpuset.from_members(claimed), occupancy.together(given)
+    version = pecan.request.version
     managed = topology.online & ~topology.unmanaged
     shape = topology.to_dict()
     return Host(
@@ -156,12 +158,15 @@ def _host(
             online=cpuset.to_text(topology.online),
             offline=cpuset.to_text(topology.offline),
             managed=cpuset.to_text(managed),
+            isolated=cpuset.to_text(topology.isolated)
+            if version >= Version(1, 6)
+            else wtypes.Unset,
             claimed=cpuset.to_text(claimed_cpus),
             given=cpuset.to_text(given_cpus),
             free=cpuset.to_text(managed & ~claimed_cpus & ~given_cpus),
         ),
         numa_nodes=[_node(node) for node in shape["nodes"]],
-        pci_devices=shape["devices"] if pecan.request.version >= Version(1, 3) else wtypes.Unset,
+        pci_devices=shape["devices"] if version >= Version(1, 3) else wtypes.Unset,
         instances=[instance.uuid for instance in residents],
         conflicts=[
             Conflict(cpus=cpuset.to_text(mask), instances=list(uuids))

@@ -41,11 +41,13 @@ TOPOLOGY = HostTopology(
     ),
     offline=0b100,
     unmanaged=0b10,
+    isolated=0b100,
     devices={"0000:3b:00.1": 3},
 )
 TOPOLOGY_DOCUMENT = {
     "offline": "2",
     "unmanaged": "1",
+    "isolated": "2",
     "devices": {"0000:3b:00.1": 3},
     "nodes": [
         {

@@ -26,11 +26,13 @@ HOST = Host(
     ),
     offline=0b1100_0000,
     unmanaged=0b0000_0001,
+    isolated=0b0011_0000,
     devices={"0000:3b:00.1": 4, "0000:00:03.0": -1},
 )
 DOCUMENT = {
     "offline": "6-7",
     "unmanaged": "0",
+    "isolated": "4-5",
     "devices": {"0000:00:03.0": -1, "0000:3b:00.1": 4},
     "nodes": [
         {
@@ -93,6 +95,7 @@ hosts = strategies.builds(
         max_size=4,
     ).map(tuple),
     offline=masks,
+    isolated=masks,
     devices=strategies.dictionaries(
         strategies.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True),
         strategies.integers(-1, 64),
@@ -114,9 +117,11 @@ class HostTest(base.TestCase):
     def test_reads_the_documented_form(self) -> None:
         self.assertEqual(HOST, Host.from_dict(DOCUMENT))
 
-    def test_reads_what_was_stored_before_there_were_devices(self) -> None:
-        stored = {key: value for key, value in DOCUMENT.items() if key != "devices"}
-        self.assertEqual(dataclasses.replace(HOST, devices={}), Host.from_dict(stored))
+    def test_reads_what_was_stored_before_there_were_devices_or_isolated_pcpus(self) -> None:
+        newer = ("devices", "isolated")
+        stored = {key: value for key, value in DOCUMENT.items() if key not in newer}
+        plain = dataclasses.replace(HOST, devices={}, isolated=0)
+        self.assertEqual(plain, Host.from_dict(stored))
 
     @hypothesis.given(hosts)
     def test_round_trip_through_json(self, host: Host) -> None:
