@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from kongming.topology import cpuset
 from kongming.topology.host import Host
+from kongming.topology.placement import MEMORY, Placement
 
 
 class LimitsError(ValueError):
@@ -47,3 +48,13 @@ class Limits:
             for node in host.nodes
         )
         return dataclasses.replace(host, nodes=nodes, unmanaged=unmanaged)
+
+    def refusals(self, placement: Placement) -> list[str]:
+        """Name each part whose place is not among the managed pCPUs, in words for a reason."""
+        if self.managed is None:
+            return []
+        return [
+            f"{part}: pCPU {cpuset.to_text(outside)} is not among [agent] managed_cpus"
+            for part, mask in placement.items()
+            if part != MEMORY and (outside := mask & ~self.managed)
+        ]

@@ -41,11 +41,12 @@ class AgentManager:
         self._interval = conf.agent.update_resources_interval
         self._driver = driver
         self._store = Store(conf.agent.state_dir, host)
-        self._worker = Worker(host, driver, self._store, self._concluded)
+        limits = Limits.from_conf(conf)
+        self._worker = Worker(host, driver, self._store, limits, self._concluded)
         self._transport = rpc.transport(conf)
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
         self._conductor = ConductorAPI(self._transport)
-        view = View(driver, self._store, Limits.from_conf(conf))
+        view = View(driver, self._store, limits)
         observer = Observer(driver)
         self._metrics = Metrics(conf, observer, self._store)
         self._reporter = Reporter(view, observer, self._conductor, host, self._interval)
@@ -54,6 +55,7 @@ class AgentManager:
         self._news = threading.Condition()
         self._fetch_due = True
         self._report_due = False
+        self._full_due = False
         self._outcomes: list[objects.Outcome] = []
         # a call that nobody answers is not waited for; the thread is a daemon
         self._talker = threading.Thread(target=self._talk, name=f"talker-{host}", daemon=True)
@@ -91,6 +93,7 @@ class AgentManager:
         self._worker.event(uuid)
         with self._news:
             self._report_due = True
+            self._full_due = self._full_due or not uuid
             self._news.notify_all()
 
     def _concluded(self, outcomes: list[objects.Outcome]) -> None:
@@ -111,9 +114,9 @@ class AgentManager:
                 )
                 if self._stopping:
                     return
-                full = time.monotonic() >= next_full
+                full = self._full_due or time.monotonic() >= next_full
                 fetch, self._fetch_due = self._fetch_due or full, False
-                self._report_due = False
+                self._report_due = self._full_due = False
                 outcomes, self._outcomes = self._outcomes, []
             if full:
                 self._worker.sweep()
@@ -136,6 +139,7 @@ class AgentManager:
                 continue
             with self._news:
                 self._fetch_due = self._fetch_due or fetch
+                self._full_due = self._full_due or full
                 self._report_due = True
                 self._news.wait_for(lambda: self._stopping, timeout=pause)
             pause = min(2 * pause, _LAST_RETRY)

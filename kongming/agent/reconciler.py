@@ -5,6 +5,7 @@ from oslo_log import log as logging
 
 from kongming import objects
 from kongming.agent import transaction
+from kongming.agent.limits import Limits
 from kongming.agent.store import Held, Order, Store
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
 from kongming.objects.report import RELEASED
@@ -16,8 +17,9 @@ LOG = logging.getLogger(__name__)
 class Reconciler:
     """Compares and repairs; used by one thread."""
 
-    def __init__(self, driver: Driver, store: Store) -> None:
+    def __init__(self, driver: Driver, store: Store, limits: Limits) -> None:
         self._driver = driver
+        self._limits = limits
         self._store = store
         # what was last seen in place, and what last failed
         self._in_place: dict[str, Order] = {}
@@ -51,12 +53,21 @@ class Reconciler:
     def _bring(self, held: Held) -> list[objects.Outcome]:
         uuid = held.instance_uuid
         target, given = self._target(held)
-        differences = ", ".join(target.differences(self._driver.read(uuid, Scope.LIVE)))
+        observed = self._driver.read(uuid, Scope.LIVE)
+        differences = ", ".join(target.differences(observed))
         known_in_place = self._in_place.get(uuid) == held.order
         outcomes = []
         if differences and known_in_place:
             LOG.warning("Instance %s drifted: %s", uuid, differences)
             outcomes.append(self._outcome(held, "drifted", differences))
+        # what is in place already may stay there, and what is released goes where it may
+        astray = Placement(
+            (part, mask)
+            for part, mask in (held.placement or {}).items()
+            if observed.get(part) != mask
+        )
+        if refusals := self._limits.refusals(astray):
+            raise transaction.NotApplied(", ".join(refusals))
         if differences or not known_in_place:
             self._carry_out(held, target, given)
         self._failed.pop(uuid, None)

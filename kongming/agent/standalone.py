@@ -49,10 +49,11 @@ class StandaloneAgent:
         self._driver = driver
         self._nova = Nova.from_conf(conf)
         self._store = Store(conf.agent.state_dir, host)
-        self._view = View(driver, self._store, Limits.from_conf(conf))
+        limits = Limits.from_conf(conf)
+        self._view = View(driver, self._store, limits)
         self._observer = Observer(driver)
         self._metrics = Metrics(conf, self._observer, self._store)
-        self._worker = Worker(host, driver, self._store, self._concluded)
+        self._worker = Worker(host, driver, self._store, limits, self._concluded)
         self._listener = notifications.Listener(
             conf,
             notifications.handlers(conf, DEFAULT_HANDLERS),

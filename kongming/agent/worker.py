@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
 from kongming.hypervisor.driver import Driver
@@ -23,10 +24,15 @@ class Worker:
     """
 
     def __init__(
-        self, host: str, driver: Driver, store: Store, tell: Callable[[list[objects.Outcome]], None]
+        self,
+        host: str,
+        driver: Driver,
+        store: Store,
+        limits: Limits,
+        tell: Callable[[list[objects.Outcome]], None],
     ) -> None:
         self._store = store
-        self._reconciler = Reconciler(driver, store)
+        self._reconciler = Reconciler(driver, store, limits)
         self._tell = tell
         self._stopping = False
         # guards all above and below; notified when there is something to do

@@ -6,6 +6,7 @@ from typing import Any
 import fixtures
 
 from kongming import objects
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Held, Store
 from kongming.hypervisor.driver import HypervisorError, Scope
@@ -51,6 +52,8 @@ class Stopping(CountingDriver):
 
 
 class ReconcilerTestCase(base.AgentTestCase):
+    limits = Limits(None, {})
+
     def setUp(self) -> None:
         super().setUp()
         self.restart()
@@ -58,7 +61,7 @@ class ReconcilerTestCase(base.AgentTestCase):
     def restart(self, host: str = "one", directory: str = "state") -> None:
         """Begin anew, as after a restart of the agent, with its file or another's."""
         self.store = Store(str(self.directory / directory), host)
-        self.reconciler = Reconciler(self.driver, self.store)
+        self.reconciler = Reconciler(self.driver, self.store, self.limits)
 
     def hold(self, *pins: objects.Pin) -> None:
         self.store.replace(pins)
