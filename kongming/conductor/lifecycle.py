@@ -16,8 +16,10 @@ from kongming.db import claims as db_claims
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.objects.report import RELEASED
+from kongming.topology import fit
+from kongming.topology.answer import Size
 from kongming.topology.books import Holding
-from kongming.topology.placement import Placement
+from kongming.topology.placement import MEMORY, Placement
 
 
 class Lifecycle:
@@ -29,11 +31,14 @@ class Lifecycle:
         session: orm.Session,
         host: models.Host,
         instances: Mapping[str, models.Instance],
+        sizes: Mapping[str, Size],
     ) -> None:
+        """Begin; ``instances`` are those found on the host, ``sizes`` of all of them and more."""
         self._context = context
         self._session = session
         self._host = host
         self._instances = instances
+        self._sizes = sizes
         rows = pins.lock_on_host(session, host.name, list(instances))
         self._pins = {row.instance_uuid: row for row in rows}
         self._ledger = Ledger(session, host, rows)
@@ -72,8 +77,10 @@ class Lifecycle:
             self.placements_changed = True
         if pin.deleted:
             return
-        if pin.placement is None or resized:
+        if resized or not self._is_placed(pin):
             self._place(pin, instance)
+        elif pin.placement and pin.placement.cpus & self._host.topology.offline:
+            self._move_off_offline(pin, instance)
         if pin.placement is None:
             return
         if instance.state not in ACTIVE_STATES or pin.status == WAITING:
@@ -103,6 +110,9 @@ class Lifecycle:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)
+        if pin.status == FAILED and not self._is_placed(pin):
+            # what is carried out is not what it needs since it was resized
+            return
         if pin.status != WAITING:  # else this was before the instance stopped
             self._change(pin, outcome.result, outcome.reason)
 
@@ -118,6 +128,13 @@ class Lifecycle:
         bulk.save(self._session, models.Pin.instance_uuid, self._pins.values(), self._removed)
         history.add(self._session, self._context, self._events)
         return self._ledger.save() or self.placements_changed
+
+    def _is_placed(self, pin: models.Pin) -> bool:
+        """Whether a pin has a placement, and this is for an instance of the present size."""
+        size = self._sizes.get(pin.instance_uuid)
+        return pin.placement is not None and (
+            size is None or fit.covers(pin.wish, size, pin.placement)
+        )
 
     def _take_along(self, pin: models.Pin) -> None:
         """Note what a migrated instance may have in its definition: its next host must know.
@@ -155,6 +172,21 @@ class Lifecycle:
             self._change(pin, FAILED, error.message)
             return
         self._take(pin, instance, placement, holding)
+
+    def _move_off_offline(self, pin: models.Pin, instance: models.Instance) -> None:
+        """Choose pCPUs anew, now that some are offline, if the wish leaves that to be chosen.
+
+        Else the pin stays as it is: its host says what it cannot carry out, and does so once
+        the pCPUs are back. Memory is not moved for that, as they may be back soon.
+        """
+        try:
+            placement, holding = self._ledger.place(
+                pin.wish, instance.uuid, size_of(instance), ours=True
+            )
+        except exception.KongMingError:
+            return
+        if pin.placement is not None and placement.get(MEMORY) == pin.placement.get(MEMORY):
+            self._take(pin, instance, placement, holding)
 
     def _take(
         self,

@@ -11,11 +11,13 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 
 from kongming import objects
+from kongming.conductor.claims import size_of
 from kongming.conductor.lifecycle import Lifecycle
 from kongming.conductor.retry import Moved, retried
 from kongming.context import RequestContext
 from kongming.db import bulk, engine, hosts, instances, models, reservations
 from kongming.objects.instance import ACTIVE_STATES
+from kongming.topology.answer import Size
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
                 host.instance_usage = {"at": usage["at"], "instances": usage.pop("instances")}
                 host.usage = usage
             news = _take_instances(session, report, names)
-            lifecycle = Lifecycle(context, session, host, news.here)
+            lifecycle = Lifecycle(context, session, host, news.here, news.sizes)
             for uuid in news.gone:
                 lifecycle.left(uuid)
             for uuid in news.here:
@@ -90,28 +92,32 @@ def _hosts_of(report: objects.Report) -> set[str]:
 class _News:
     """The instances that a report finds on its host, those of a new size, those gone.
 
-    ``gifts_changed`` tells whether others gave an instance something, or took it back.
+    ``sizes`` are those of all instances of which it speaks. ``gifts_changed`` tells whether
+    others gave an instance something, or took it back.
     """
 
     here: dict[str, models.Instance]
     resized: set[str]
     gone: set[str]
+    sizes: dict[str, Size]
     gifts_changed: bool = False
 
 
 def _take_instances(session: orm.Session, report: objects.Report, locked: set[str]) -> _News:
     reported = {instance.uuid: instance for instance in report.instances}
+    spoken_of = {outcome.instance_uuid for outcome in report.outcomes}
     stored = {
         row.uuid: row
         for row in instances.touched_by_report(
-            session, report.host, {*reported, *report.gone}, report.full
+            session, report.host, {*reported, *report.gone, *spoken_of}, report.full
         )
     }
     for uuid in reported:
         if uuid in stored and stored[uuid].host not in locked:
             raise Moved(uuid)
     ours = {uuid for uuid, row in stored.items() if row.host == report.host}
-    news = _News({}, set(), ours - set(reported) if report.full else ours & set(report.gone))
+    gone = ours - set(reported) if report.full else ours & set(report.gone)
+    news = _News({}, set(), gone, {uuid: size_of(row) for uuid, row in stored.items()})
     news.gifts_changed = any(stored[uuid].holds for uuid in news.gone)
     rows = []
     for uuid, instance in reported.items():
@@ -123,6 +129,7 @@ def _take_instances(session: orm.Session, report: objects.Report, locked: set[st
             # who stopped it here did not make the process that another host still has a newer one
             facts["started_ms"] = facts["started_ms"] or row.started_ms
         news.here[uuid] = models.Instance(**facts)
+        news.sizes[uuid] = size_of(news.here[uuid])
         if row is None or any(getattr(row, name) != value for name, value in facts.items()):
             rows.append(facts | {"updated_at": timeutils.utcnow()})
             news.gifts_changed |= bool(instance.holds or (row is not None and row.holds))

@@ -114,7 +114,8 @@ class Driver(abc.ABC):
         """Call ``callback(uuid)`` whenever an instance starts, stops, or is tuned by anybody.
 
         The callback runs in the driver's own thread and must only take note. An empty
-        uuid means that events may have been missed: look at everything.
+        uuid means that pCPUs of the host came or went, or that events may have been missed:
+        look at everything.
         """
 
     @abc.abstractmethod

@@ -173,6 +173,7 @@ class LibvirtDriver(driver.Driver):
     def close(self) -> None:
         if self._watch is not None:
             self._watch.close()
+            self._watch = None
         self._daemon.close()
 
     @contextlib.contextmanager

@@ -253,6 +253,20 @@ class Fleet:
             if not there.spec.cpus & ~cpus:
                 raise HypervisorError("Device or resource busy")
             there.offline = there.spec.cpus & cpus
+            self.events.send(host, "")
+
+    def set_vcpus(self, uuid: str, vcpus: int) -> None:
+        """Plug or unplug vCPUs of a running instance; libvirt has no event for it."""
+        with self.lock:
+            instance = self.running(uuid)
+            if vcpus < 1:
+                raise HypervisorError("invalid argument: vcpu count must be greater than zero")
+            pins = {n: mask for n, mask in instance.spec.vcpu_pins.items() if n < vcpus}
+            instance.spec = dataclasses.replace(instance.spec, vcpus=vcpus, vcpu_pins=pins)
+            for entries in (instance.persistent, instance.live, instance.stray):
+                for part in [part for part in entries if part.kind == "vcpu"]:
+                    if part.number >= vcpus:
+                        del entries[part]
 
     def fail_next(self, uuid: str, nth_write: int, reason: str) -> None:
         """Let the ``nth_write``-th part that a driver writes from now on (1: the next) fail."""

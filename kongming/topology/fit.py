@@ -38,8 +38,10 @@ def covers(wish: Wish, size: Size, placement: Placement) -> bool:
     It does not if the wish places a vCPU that was plugged since, or one was unplugged.
     """
     wanted = cpuset.from_members(exact.place(wish, size).vcpus)
+    layout = wish.numa_nodes if isinstance(wish.numa_nodes, tuple) else ()
+    as_asked = Size(size.vcpus, sum(node.memory_mib for node in layout))
     try:
-        for node in demand.guest_nodes(wish, size):
+        for node in demand.guest_nodes(wish, as_asked):
             wanted |= node.vcpus
     except DoesNotFit:
         return False
