@@ -232,6 +232,7 @@ class FakeHostTest(ControlPlaneCase):
     """A host with 4 NUMA nodes of 4 cores with 2 threads each, and real domains on it."""
 
     libvirt_host = fakehost.FakeHost
+    host: fakehost.FakeHost
 
     def make_domain(self) -> Domain:
         """Return a domain whose memory libvirt binds to node 0 for good."""
