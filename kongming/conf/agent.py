@@ -47,7 +47,8 @@ decide here. Set it on all hosts of a cloud where metadata is all that is wanted
         help="""
 pCPUs on which instances may be placed, such as ``2-31,^16``; all online ones if unset.
 Set it to keep pCPUs for the host itself, or for Nova's ``[compute] cpu_shared_set`` and
-``cpu_dedicated_set``. What is placed elsewhere already stays there until its pin changes.
+``cpu_dedicated_set``. The agent puts no thread elsewhere, but what is elsewhere already stays
+there until its pin changes or something moves it.
 """,
     ),
     cfg.DictOpt(
