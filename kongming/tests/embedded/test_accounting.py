@@ -36,6 +36,7 @@ class AccountingTest(base.EmbeddedTestCase):
                 "online": "0-14",
                 "offline": "15",
                 "managed": "1-14",
+                "isolated": "",
                 "claimed": "4-7",
                 "given": "10-11",
                 "free": "1-3,8-9,12-14",

@@ -4,6 +4,7 @@
 from kongming.agent.limits import Limits, LimitsError
 from kongming.tests import base
 from kongming.topology.host import Host, NumaNode
+from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
 HOST = Host(nodes=(NumaNode(0, 0b0011, 1024), NumaNode(1, 0b0100, 1024)), offline=0b1000)
 
@@ -23,6 +24,13 @@ class LimitsTest(base.TestCase):
     def test_memory(self) -> None:
         nodes = self.limits(reserved={"1": "512", "7": "1"}).applied_to(HOST).nodes
         self.assertEqual([0, 512], [node.reserved_mib for node in nodes])
+
+    def test_placements_outside(self) -> None:
+        placement = Placement({Part("vcpu", 1): 0b0110, EMULATOR: 0b0010, MEMORY: 0b1000})
+        reason = "vCPU 1: pCPU 2 is not among [agent] managed_cpus"
+        self.assertEqual([reason], self.limits("0-1").refusals(placement))
+        self.assertEqual([], self.limits("1-2").refusals(placement))
+        self.assertEqual([], self.limits().refusals(placement))
 
     def test_malformed(self) -> None:
         for managed, reserved, message in (

@@ -130,6 +130,32 @@ class ApplyTest(ReconcilerTestCase):
         self.assertEqual((FULL, FULL), self.both())
 
 
+class ManagedTest(ReconcilerTestCase):
+    limits = Limits(~0b11, {})
+
+    def test_nothing_is_put_elsewhere(self) -> None:
+        before = self.both()
+        self.hold(pin())
+        reason = "emulator: pCPU 0-1 is not among [agent] managed_cpus"
+        self.assertEqual([("failed", reason, 1, None)], self.bring())
+        self.assertEqual(before, self.both())
+
+    def test_what_is_in_place_stays_and_is_released(self) -> None:
+        self.limits = Limits(None, {})
+        self.restart()
+        before = self.live()
+        self.applied()
+        self.limits = type(self).limits
+        self.restart()
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        results = [result for result, *_ in self.bring()]
+        self.assertEqual(["drifted", "applied"], results)
+        self.hold(pin(wanted=None, generation=2))
+        self.assertEqual("released", self.bring()[-1][0])
+        self.assertEqual(before, self.live())
+
+
 class DriftTest(ReconcilerTestCase):
     def test_put_back_and_told(self) -> None:
         self.applied()

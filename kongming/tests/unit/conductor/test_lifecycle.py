@@ -7,6 +7,7 @@ from kongming.conductor.reports import Answer
 from kongming.db import engine, pins
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, outcome, placement
+from kongming.topology import cpuset
 
 
 class MigrationTest(base.ConductorTestCase):
@@ -581,6 +582,30 @@ class ResizeTest(base.ConductorTestCase):
             ("failed", "vcpus.1: the instance has no vCPU 1 (it has 1)"), self.status(A)
         )
         self.assertEqual({A: "4-5"}, self.claims())
+
+    def test_no_room_for_a_plugged_vcpu(self) -> None:
+        self.create(B, "0-3")
+        self.create(A, cpu_policy="dedicated", memory={"nodes": "0"})
+        self.confirm(A)
+        before = self.row(A)
+        self.report(self.instance(A, vcpus=5))
+        failed = ("failed", "vcpus: NUMA node 0 has 4 of the 5 dedicated pCPUs needed: 1 short")
+        self.assertEqual(failed, self.status(A))
+        # it is carried out as before, also says a report that does not list the instance
+        self.confirm(A)
+        self.report(self.instance(A, vcpus=5))
+        self.confirm(A)
+        self.assertEqual(failed, self.status(A))
+        self.assertEqual("failed", self.events(A)[-1])
+        now = self.row(A)
+        self.assertEqual((before.placement, before.generation), (now.placement, now.generation))
+        self.delete(B)
+        self.confirm(B)
+        self.report(self.instance(A, vcpus=5))
+        self.assertEqual(("pending", None), self.status(A))
+        self.confirm(A)
+        self.assertEqual(("applied", None), self.status(A))
+        self.assertEqual(5, cpuset.parse(self.claims()[A]).bit_count())
 
     def test_iothread_of_the_wish_is_gone(self) -> None:
         self.create(A, iothreads={"1": "4"})

@@ -314,6 +314,7 @@ class RefusalTest(testtools.TestCase):
         ({"offline": None}, ".offline", REQUIRED),
         ({"offline": "30-33"}, ".offline", "the host has no pCPU 32-33"),
         ({"offline": "0-31"}, ".offline", "no pCPU would be left"),
+        ({"isolated": "32"}, ".isolated", "the host has no pCPU 32"),
         ({"devices": ["0000:3b:00.1"]}, ".devices", "must be a mapping"),
         ({"devices": {"3b:00.1": 0}}, ".devices", ADDRESS),
         ({"devices": {3.0: 0}}, ".devices", ADDRESS),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated hosts: what they show, refuse, do and tell."""
 
+import dataclasses
 import functools
 import itertools
 import pathlib
@@ -155,6 +156,15 @@ class HostTest(FleetTestCase):
         self.assertEqual(0b10, observed[VCPU_0])
         self.assertEqual(0xFFFE, observed[VCPU_1])  # as the kernel does when none is left
         self.assertEqual(0xFFFE, self.big.unpinned(FREE)[EMULATOR])
+
+    def test_isolated_pcpus_are_shown_and_nobody_is_there_unasked(self) -> None:
+        fleet = self.fleet.host("big")
+        fleet.spec = dataclasses.replace(fleet.spec, isolated=0b10)
+        self.assertEqual(0b10, self.big.host().isolated)
+        self.assertEqual(0x7FFD, self.big.unpinned(FREE)[VCPU_0])
+        self.assertEqual(0x7FFD, self.big.read(FREE, Scope.LIVE)[VCPU_0])
+        self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b10}))
+        self.assertEqual(0b10, self.big.read(FREE, Scope.LIVE)[VCPU_0])
 
     def test_host_unknown(self) -> None:
         self.assertRaises(HypervisorError, SimulatedDriver, self.fleet, "nowhere")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kongming.tests import base
 from kongming.topology import cpuset
-from kongming.topology.fit import DoesNotFit, Size, place
+from kongming.topology.fit import DoesNotFit, Size, covers, place
 from kongming.topology.host import Host, NumaNode, Pages
 from kongming.topology.inventory import Inventory
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
@@ -27,6 +27,38 @@ SIZE = Size(vcpus=4, memory_mib=512, iothreads=(1, 3))
 
 def asked(**wish: Any) -> Placement:
     return place(Wish.from_dict(wish), SIZE, INVENTORY).placement
+
+
+class CoversTest(base.TestCase):
+    def covers(self, size: int, **wish: Any) -> bool:
+        """Whether what an instance of four vCPUs was given is enough for so many."""
+        asked_for = Wish.from_dict(wish)
+        placement = place(asked_for, SIZE, INVENTORY).placement
+        return covers(asked_for, Size(size, 512, (1, 3)), placement)
+
+    def test_one_more_and_one_less(self) -> None:
+        dedicated = {"cpu_policy": "dedicated"}
+        for wish, expected in (
+            ({"emulator": "0"}, (True, True, True)),
+            ({"vcpus": {"0": "1"}}, (True, True, True)),
+            ({"vcpus": {"3": "1"}}, (False, True, True)),
+            ({"vcpus": {"*": "1"}}, (False, True, False)),
+            ({"cpu_policy": "shared"}, (True, True, True)),
+            ({"cpu_policy": "shared", "numa_nodes": 1}, (False, True, False)),
+            ({"cpu_policy": "shared", "numa_nodes": 2}, (False, True, False)),
+            (dedicated | {"vcpus": {"0": "1"}}, (False, True, False)),
+            (dedicated | {"vcpus": {"0": "4", "1-3": "5"}}, (False, True, False)),
+        ):
+            found = tuple(self.covers(vcpus, **wish) for vcpus in (3, 4, 5))
+            self.assertEqual(expected, found, str(wish))
+
+    def test_memory_does_not_matter(self) -> None:
+        layout = [{"vcpus": "0-1", "memory_mib": 256}, {"vcpus": "2-3", "memory_mib": 256}]
+        for numa_nodes in (layout, 2):
+            wish = Wish.from_dict({"cpu_policy": "dedicated", "numa_nodes": numa_nodes})
+            placement = place(wish, SIZE, INVENTORY).placement
+            self.assertTrue(covers(wish, Size(4, 769), placement))
+            self.assertFalse(covers(wish, Size(5, 512), placement))
 
 
 class PlaceTest(base.TestCase):
