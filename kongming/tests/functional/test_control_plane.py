@@ -293,30 +293,17 @@ class FakeHostTest(ControlPlaneCase):
         self.post(cpu_policy="dedicated", vcpus={"0": "9"})
         all_say(([], 10000, ["resource_pin.cpu_already_claimed"]))
 
-    def test_memory_that_libvirt_will_not_move(self) -> None:
+    def test_memory_that_does_not_move(self) -> None:
         before = self.eventually(self.observed)
+        # libvirt knows of this node, the kernel of this machine does not
         self.post(vcpus={"*": "4-7"}, emulator="4", memory={"nodes": "1"})
-        self.assertIn("restrictive", self.wait_for("failed")["reason"])
+        self.assertIn("memory: ", self.wait_for("failed")["reason"])
         self.eventually(lambda: self.observed() == before)
 
     def observed(self) -> dict[str, Any] | None:
         """Return the placement of the domain once its host has told all of it."""
         shown = self.answer("GET", f"/v1/instances/{self.domain.uuid}", 200)["observed"] or {}
         return shown if len(shown.get("vcpus", ())) == 4 else None
-
-    def test_memory_on_another_node(self) -> None:
-        movable = self.useFixture(Domain(self.host, vcpus=2))
-        path = f"/v1/instances/{movable.uuid}"
-        self.eventually(lambda: self.kongming.request("GET", path).ok)
-        wish = {"instance_uuid": movable.uuid, "vcpus": {"*": "8-11"}, "memory": {"nodes": "2"}}
-        self.answer("POST", "/v1/pins", 201, json=wish)
-        self.path = f"/v1/pins/{movable.uuid}"
-        self.wait_for("applied")
-        self.assertEqual({"nodes": "2"}, self.answer("GET", path, 200)["observed"]["memory"])
-        self.answer("DELETE", self.path, 204)
-        self.eventually(
-            lambda: self.answer("GET", path, 200)["observed"]["memory"] == {"nodes": "0-3"}
-        )
 
     def test_emulator_threads_that_inherited_less(self) -> None:
         narrow = self.useFixture(Domain(self.host, vcpus=1, cpuset="1"))

@@ -335,7 +335,7 @@ class MemoryTest(FleetTestCase):
         for nodes in (0b01, 0b11):
             error = self.assertRaises(HypervisorError, self.fleet.tamper, NOVA, MEMORY, nodes)
             self.assertEqual(
-                "memory: Requested operation is not valid: "
+                "Requested operation is not valid: "
                 "change of nodeset for running domain requires restrictive numa mode",
                 str(error),
             )
