@@ -35,9 +35,12 @@ kernelpagesize_kB=2048
 class TestStart(testtools.TestCase):
     def test_start_of_a_process(self):
         before = time.time()
-        program = [sys.executable, "-c", "input()", "-uuid", UUID]
-        with subprocess.Popen(program, stdin=subprocess.PIPE) as process:
+        program = [sys.executable, "-c", "print(flush=True); input()", "-uuid", UUID]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(program, stdin=pipe, stdout=pipe) as process:
             after = time.time()
+            assert process.stdout is not None
+            process.stdout.readline()  # it may have no arguments yet
             kernel = Kernel()
             started = kernel.started_ms(UUID)
             self.assertEqual(started, kernel.started_ms(UUID))
