@@ -22,7 +22,7 @@ from kongming.agent.view import View
 from kongming.agent.worker import Worker
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext, service_context
-from kongming.hypervisor.driver import Driver, HypervisorError
+from kongming.hypervisor.driver import Driver, Event, HypervisorError
 
 LOG = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class AgentManager:
             self._fetch_due = True
             self._news.notify_all()
 
-    def _event(self, uuid: str) -> None:
-        self._worker.event(uuid)
+    def _event(self, uuid: str, what: Event) -> None:
+        self._worker.event(uuid, what)
         with self._news:
             self._report_due = True
             self._full_due = self._full_due or not uuid

@@ -10,7 +10,7 @@ from kongming import objects
 from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
-from kongming.hypervisor.driver import Driver
+from kongming.hypervisor.driver import Driver, Event
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Worker:
             self._sweep_due = True
             self._news.notify_all()
 
-    def event(self, uuid: str) -> None:
+    def event(self, uuid: str, what: Event) -> None:
         """Take an event of a driver; see `Driver.listen`."""
         if uuid:
             self.bring([uuid])

@@ -39,6 +39,12 @@ class Domain:
     project_id: str | None
     user_id: str | None
 
+    @property
+    def threads(self) -> list[Part]:
+        """The parts that have a number: vCPUs and I/O threads."""
+        vcpus = [Part("vcpu", number) for number in range(self.vcpus)]
+        return vcpus + [Part("iothread", number) for number in self.iothreads]
+
 
 def parse(document: str) -> Domain:
     """Return the domain in a document of `virDomainGetXMLDesc`.

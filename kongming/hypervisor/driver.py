@@ -2,6 +2,7 @@
 """The one interface between the agent and whatever runs the instances of its host."""
 
 import abc
+import dataclasses
 import enum
 from collections.abc import Callable, Iterator
 
@@ -18,6 +19,10 @@ class HypervisorError(Exception):
 
 class InstanceGone(HypervisorError):
     """The instance is not on this host, or has stopped running."""
+
+
+class NotNow(HypervisorError):
+    """The instance is busy, or nobody answers: the same may be granted in a moment."""
 
 
 class Scope(enum.Enum):
@@ -44,6 +49,33 @@ class Move(Iterator[Progress]):
 
         :raises HypervisorError: not all could; the next call tries again
         """
+
+
+class Event(enum.Enum):
+    """What happened to an instance."""
+
+    STARTED = "started"
+    ARRIVED = "arrived"  # by a migration
+    STOPPED = "stopped"  # or left, or was removed
+    TUNED = "tuned"  # by anybody, this agent included
+    FREED = "freed"  # a migration, a dump or the like has ended, well or badly
+    CHANGED = "changed"  # its state, its definition or its metadata
+    MISSED = "missed"  # nobody knows: look at everything
+
+
+@dataclasses.dataclass(frozen=True)
+class Circumstances:
+    """What helps to tell why parts of a running instance are elsewhere than before.
+
+    ``told`` is where the hypervisor believes its parts to be, ``online`` the bitmask of pCPUs.
+    """
+
+    told: Placement
+    online: int
+
+
+#: Takes the uuid of an instance (empty with `Event.MISSED`) and what happened to it.
+Callback = Callable[[str, Event], None]
 
 
 class Driver(abc.ABC):
@@ -100,6 +132,17 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
+    def process(self, uuid: str) -> str:
+        """Return what tells this run of an instance from all others before and after.
+
+        :raises InstanceGone: it is not running here
+        """
+
+    @abc.abstractmethod
+    def circumstances(self, uuid: str) -> Circumstances:
+        """Return what may explain why parts of a running instance were moved."""
+
+    @abc.abstractmethod
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         """Place parts of a running instance, one after the other in the order given.
 
@@ -107,15 +150,15 @@ class Driver(abc.ABC):
 
         :raises HypervisorError: one was refused, which the message names: those before it are
             placed, it and the others are as they were
+        :raises NotNow: likewise, but to ask again soon is worth it
         """
 
     @abc.abstractmethod
-    def listen(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback(uuid)`` whenever an instance starts, stops, or is tuned by anybody.
+    def listen(self, callback: Callback) -> None:
+        """Call ``callback`` whenever something happens to an instance.
 
-        The callback runs in the driver's own thread and must only take note. An empty
-        uuid means that pCPUs of the host came or went, or that events may have been missed:
-        look at everything.
+        It runs in the driver's own thread and must only take note. `Event.MISSED` also tells that
+        pCPUs of the host came or went.
         """
 
     @abc.abstractmethod

@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from kongming.hypervisor import numa_maps, proc_stat
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
@@ -44,6 +44,8 @@ class Kernel:
         self._root = root
         self._affinity = affinity
         self._pids: dict[str, int] = {}
+        # the highest id when all were looked at
+        self._newest = 0
 
     def placement(self, uuid: str) -> Placement:
         """Return where every part of an instance may be, as the kernel enforces it.
@@ -59,6 +61,14 @@ class Kernel:
                 placement[part] = placement.get(part, 0) | cpus
             placement[MEMORY] = self._memory_nodes(pid)
         return placement
+
+    def run(self, uuid: str) -> str:
+        """Return what tells this process of an instance from all others: id and start.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self.process(uuid) as pid:
+            return f"{pid}-{self._ticks(pid)}"
 
     def confine(self, uuid: str, placement: Placement) -> None:
         """Let every thread of the parts placed run where libvirt has placed one of each.
@@ -135,9 +145,7 @@ class Kernel:
         """
         pid = self._pids.get(uuid)
         if pid is None or self._uuid_of(pid) != uuid:
-            # of two the younger: the other is left over from a move within this machine
-            self._pids = {found: pid for _, found, pid in sorted(self._qemus())}
-            pid = self._pids.get(uuid)
+            pid = self._find(uuid)
         gone = f"instance {uuid} has no process on this machine"
         if pid is None:
             raise InstanceGone(gone)
@@ -147,6 +155,17 @@ class Kernel:
             raise InstanceGone(gone) from error
         except PermissionError as error:
             raise HypervisorError(f"may not look at the process of instance {uuid}") from error
+
+    def _find(self, uuid: str) -> int | None:
+        """Look at the processes, first at those that began after the last look at all."""
+        running = list(self._all())
+        for pids in ([pid for pid in running if pid > self._newest], running):
+            # of two the younger: the other is left over from a move within this machine
+            found = {found: pid for _, found, pid in sorted(self._qemus(pids))}
+            if uuid in found:
+                break
+        self._pids, self._newest = self._pids | found, max(running)
+        return found.get(uuid)
 
     def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
         """Yield thread id, part, and the pCPUs on which the thread may run."""
@@ -171,9 +190,9 @@ class Kernel:
                 return cpuset.parse(value)
         raise HypervisorError("this kernel does not tell Mems_allowed_list")
 
-    def _qemus(self) -> Iterator[tuple[int, str, int]]:
+    def _qemus(self, pids: Iterable[int]) -> Iterator[tuple[int, str, int]]:
         """Yield start, uuid and pid of each."""
-        for pid in self._all():
+        for pid in pids:
             with contextlib.suppress(OSError):
                 if uuid := self._uuid_of(pid):
                     yield self._ticks(pid), uuid, pid

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import libvirt
@@ -19,7 +19,15 @@ from oslo_log import log as logging
 from kongming import objects
 from kongming.agent.limits import Limits
 from kongming.hypervisor import device_xml, domain_xml, driver, headroom, pcpus, relocation
-from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.driver import (
+    Callback,
+    Circumstances,
+    Event,
+    HypervisorError,
+    InstanceGone,
+    NotNow,
+    Scope,
+)
 from kongming.hypervisor.kernel import Kernel
 from kongming.hypervisor.residency import Residency
 from kongming.objects.instance import ACTIVE_STATES, STATES
@@ -32,7 +40,7 @@ LOG = logging.getLogger(__name__)
 
 #: A pin that meets another job of its domain blocks 30 s in the daemon, so wait for the
 #: end of short ones (somebody's statistics) here, and refuse after this many seconds.
-BUSY_SECONDS = 2.0
+BUSY_SECONDS = 0.5
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
 #: How long a method waits for the very first answer, and close() for the keeper.
@@ -42,7 +50,13 @@ _FLAGS = {
     Scope.LIVE: libvirt.VIR_DOMAIN_AFFECT_LIVE,
     Scope.PERSISTENT: libvirt.VIR_DOMAIN_AFFECT_CONFIG,
 }
-_EVENTS = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE)
+#: The events heard, and what they mean; those of the life cycle mean many things.
+_EVENTS = {
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: Event.CHANGED,
+    libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE: Event.TUNED,
+    libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: Event.FREED,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: Event.CHANGED,
+}
 _event_loop: threading.Thread | None = None
 _event_loop_lock = threading.Lock()
 
@@ -110,10 +124,23 @@ class LibvirtDriver(driver.Driver):
             return [Scope.LIVE, Scope.PERSISTENT] if domain.isPersistent() else [Scope.LIVE]
 
     def read(self, uuid: str, scope: Scope) -> Placement:
+        if scope is Scope.LIVE:
+            with self._daemon.answers(uuid) as connection:
+                return self._observe(uuid, self._places(connection))
         with self._running(uuid) as domain:
-            if scope is Scope.LIVE:
-                return self._observe(uuid, self._places(domain.connect()))
             return _definition(domain, scope).pins
+
+    def process(self, uuid: str) -> str:
+        return self._kernel.run(uuid)
+
+    def circumstances(self, uuid: str) -> Circumstances:
+        with self._running(uuid) as domain:
+            definition = _definition(domain, Scope.LIVE)
+            online, nodes = self._places(domain.connect())
+        told = Placement({MEMORY: nodes, EMULATOR: definition.cpuset & online or online})
+        for part in definition.threads:
+            told[part] = told[EMULATOR]
+        return Circumstances(Placement(told | definition.pins), online)
 
     def unpinned(self, uuid: str) -> Placement:
         with self._running(uuid) as domain:
@@ -121,11 +148,7 @@ class LibvirtDriver(driver.Driver):
             definition = _definition(domain, Scope.LIVE)
         # a thread that nobody pins is not to get stuck on an isolated one
         cpus = definition.cpuset & host.online or host.online & ~host.isolated or host.online
-        placement = Placement({EMULATOR: cpus})
-        for number in range(definition.vcpus):
-            placement[Part("vcpu", number)] = cpus
-        for number in definition.iothreads:
-            placement[Part("iothread", number)] = cpus
+        placement = Placement({EMULATOR: cpus} | dict.fromkeys(definition.threads, cpus))
         placement[MEMORY] = cpuset.from_members(n.id for n in host.nodes if n.memory_mib)
         if definition.memory_mode not in (None, "restrictive"):
             # Not by KongMing, and libvirt changes it for nobody: so it was when it started.
@@ -146,8 +169,10 @@ class LibvirtDriver(driver.Driver):
 
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         part: Part | None = None
+        # the running threads are refused by libvirt itself once they have ended
+        domain_of = self._lookup if scope is Scope.LIVE else self._running
         try:
-            with self._running(uuid) as domain:
+            with domain_of(uuid) as domain:
                 # a vCPU that was plugged may be in the running instance alone
                 places, vcpus = _cpus(domain.connect()), domain.vcpusFlags(_FLAGS[Scope.LIVE])
                 _wait_until_idle(domain)
@@ -160,15 +185,15 @@ class LibvirtDriver(driver.Driver):
                         _write_thread(domain, scope, part, _cpu_map(mask, *places), vcpus)
                 if scope is Scope.LIVE:
                     self._kernel.confine(uuid, changes)
-        except (DaemonGone, InstanceGone):
+        except (NotNow, InstanceGone):
             raise
         except HypervisorError as error:
             raise HypervisorError(f"{part}: {error}" if part else str(error)) from error
 
-    def listen(self, callback: Callable[[str], None]) -> None:
+    def listen(self, callback: Callback) -> None:
         self._daemon.listen(callback)
         # libvirt has no event for this
-        self._watch = pcpus.Watch(lambda: callback(""))
+        self._watch = pcpus.Watch(lambda: callback("", Event.MISSED))
 
     def close(self) -> None:
         if self._watch is not None:
@@ -179,11 +204,15 @@ class LibvirtDriver(driver.Driver):
     @contextlib.contextmanager
     def _running(self, uuid: str) -> Iterator[libvirt.virDomain]:
         """Yield a running domain; errors of libvirt leave as the interface's."""
-        with self._daemon.answers(uuid) as connection:
-            domain = connection.lookupByUUIDString(uuid)
+        with self._lookup(uuid) as domain:
             if not domain.isActive():
                 raise InstanceGone(f"instance {uuid} is not running")
             yield domain
+
+    @contextlib.contextmanager
+    def _lookup(self, uuid: str) -> Iterator[libvirt.virDomain]:
+        with self._daemon.answers(uuid) as connection:
+            yield connection.lookupByUUIDString(uuid)
 
     def _instance(self, domain: libvirt.virDomain, places: tuple[int, int]) -> objects.Instance:
         definition = _definition(domain, Scope.LIVE)
@@ -281,7 +310,7 @@ class LibvirtDriver(driver.Driver):
             relocation.confine(self._kernel, domain.UUIDString(), mask)
 
 
-class DaemonGone(HypervisorError):
+class DaemonGone(NotNow):
     """The daemon does not answer."""
 
 
@@ -292,7 +321,7 @@ class _Daemon:
         self._uri = uri
         self._connection: libvirt.virConnect | None = None
         self._reason = "no answer yet"
-        self._callback: Callable[[str], None] | None = None
+        self._callback: Callback | None = None
         self._callback_lock = threading.RLock()
         self._tried = threading.Event()
         self._lost = threading.Event()
@@ -319,9 +348,11 @@ class _Daemon:
                 raise InstanceGone(f"instance {uuid} is not on this host") from error
             if uuid and _has_stopped(connection, uuid):
                 raise InstanceGone(f"instance {uuid} is not running") from error
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+                raise NotNow(message) from error
             raise HypervisorError(message) from error
 
-    def listen(self, callback: Callable[[str], None]) -> None:
+    def listen(self, callback: Callback) -> None:
         with self._callback_lock:
             self._callback = callback
 
@@ -336,11 +367,11 @@ class _Daemon:
     def _gone(self, reason: str) -> DaemonGone:
         return DaemonGone(f"libvirt at {self._uri} does not answer: {reason}")
 
-    def _notify(self, uuid: str) -> None:
+    def _notify(self, uuid: str, what: Event) -> None:
         with self._callback_lock:
             if self._callback:
                 try:
-                    self._callback(uuid)
+                    self._callback(uuid, what)
                 except Exception:
                     LOG.exception("The event of instance %s was not noted", uuid or "(any)")
 
@@ -365,7 +396,7 @@ class _Daemon:
             self._connection = connection
             self._tried.set()
             LOG.info("Connected to libvirt at %s", self._uri)
-            self._notify("")
+            self._notify("", Event.MISSED)
             self._lost.wait()
             self._connection = None
             if not self._closing.is_set():
@@ -381,7 +412,7 @@ class _Daemon:
                 connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
             connection.registerCloseCallback(self._on_close, None)
             for event in _EVENTS:
-                events.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
+                events.append(connection.domainEventRegisterAny(None, event, self._on_event, event))
         except libvirt.libvirtError:
             _drop(connection, events)
             raise
@@ -391,9 +422,28 @@ class _Daemon:
         self._lost.set()
 
     def _on_event(
-        self, connection: libvirt.virConnect, domain: libvirt.virDomain, *details: object
+        self, connection: libvirt.virConnect, domain: libvirt.virDomain, *details: Any
     ) -> None:
-        self._notify(domain.UUIDString())
+        *details, event = details
+        what = _EVENTS[event]
+        if event == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE:
+            what = _step_of_life(*details)
+        self._notify(domain.UUIDString(), what)
+
+
+def _step_of_life(event: int, detail: int) -> Event:
+    if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+        moved = detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED
+        return Event.ARRIVED if moved else Event.STARTED
+    if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED):
+        return Event.STOPPED
+    # on both sides: what could not be pinned before now can
+    if (event, detail) == (
+        libvirt.VIR_DOMAIN_EVENT_RESUMED,
+        libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED,
+    ):
+        return Event.FREED
+    return Event.CHANGED
 
 
 def _drop(connection: libvirt.virConnect, events: list[int]) -> None:
@@ -488,10 +538,10 @@ def _wait_until_idle(domain: libvirt.virDomain) -> None:
     end = time.monotonic() + BUSY_SECONDS
     while domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
         if time.monotonic() > end:
-            raise HypervisorError(f"the QEMU monitor of instance {domain.UUIDString()} is busy")
+            raise NotNow(f"the QEMU monitor of instance {domain.UUIDString()} is busy")
         time.sleep(0.05)
     if domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
-        raise HypervisorError(f"instance {domain.UUIDString()} is being migrated, saved or dumped")
+        raise NotNow(f"instance {domain.UUIDString()} is being migrated, saved or dumped")
 
 
 def _run_event_loop() -> None:

@@ -12,7 +12,16 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import objects
-from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Move, Scope
+from kongming.hypervisor.driver import (
+    Callback,
+    Circumstances,
+    Driver,
+    Event,
+    HypervisorError,
+    InstanceGone,
+    Move,
+    Scope,
+)
 from kongming.hypervisor.fleet import HostSpec, InstanceSpec, load, parse_instance
 from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
 from kongming.hypervisor.simulated_move import SimulatedMove
@@ -23,7 +32,7 @@ from kongming.topology.placement import MEMORY, Part, Placement
 from kongming.topology.residency import Residency
 
 LOG = logging.getLogger(__name__)
-_Queue = queue.SimpleQueue[tuple[str, str]]  # of host names and UUIDs
+_Queue = queue.SimpleQueue[tuple[str, str, Event]]  # of host names, UUIDs, and what happened
 
 
 class SimulatedDriver(Driver):
@@ -81,6 +90,15 @@ class SimulatedDriver(Driver):
         with self._fleet.lock:
             return SimulatedMove(self._fleet.lock, self._running(uuid), mask)
 
+    def process(self, uuid: str) -> str:
+        with self._fleet.lock:
+            return str(self._running(uuid).starts)
+
+    def circumstances(self, uuid: str) -> Circumstances:
+        with self._fleet.lock:
+            instance = self._running(uuid)
+            return Circumstances(instance.told(), self._host.online)
+
     def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
         with self._fleet.lock:
             instance = self._running(uuid)
@@ -100,7 +118,7 @@ class SimulatedDriver(Driver):
             instance.check(part, mask, live=False)
             instance.persistent[part] = mask
 
-    def listen(self, callback: Callable[[str], None]) -> None:
+    def listen(self, callback: Callback) -> None:
         self._fleet.events.add(self._host.spec.name, self, callback)
 
     def close(self) -> None:
@@ -161,7 +179,8 @@ class Fleet:
             if spec.uuid in self._instances:
                 raise HypervisorError(f"domain '{spec.name}' already exists with uuid {spec.uuid}")
             self._add(there, spec)
-            self.events.send(host, spec.uuid)
+            running = self._instances[spec.uuid].running
+            self.events.send(host, spec.uuid, Event.STARTED if running else Event.CHANGED)
             return spec.uuid
 
     def delete(self, uuid: str) -> None:
@@ -169,7 +188,7 @@ class Fleet:
         with self.lock:
             host = self._find(uuid).host
             del self._instances[uuid], host.instances[uuid]
-            self.events.send(host.spec.name, uuid)
+            self.events.send(host.spec.name, uuid, Event.STOPPED)
 
     def start(self, uuid: str) -> None:
         """Start an instance that is off, from its persistent definition."""
@@ -178,14 +197,14 @@ class Fleet:
             if instance.running:
                 raise HypervisorError("Requested operation is not valid: domain is already running")
             instance.start()
-            self.events.send(instance.host.spec.name, uuid)
+            self.events.send(instance.host.spec.name, uuid, Event.STARTED)
 
     def stop(self, uuid: str) -> None:
         """Stop a running instance."""
         with self.lock:
             instance = self.running(uuid)
             instance.stop()
-            self.events.send(instance.host.spec.name, uuid)
+            self.events.send(instance.host.spec.name, uuid, Event.STOPPED)
 
     def hard_reboot(self, uuid: str) -> None:
         """Restart an instance as Nova does: from a new definition that has only Nova's pins.
@@ -196,9 +215,9 @@ class Fleet:
             instance = self._find(uuid)
             instance.stop()
             instance.persistent = instance.spec.given()
-            self.events.send(instance.host.spec.name, uuid)
+            self.events.send(instance.host.spec.name, uuid, Event.STOPPED)
             instance.start()
-            self.events.send(instance.host.spec.name, uuid)
+            self.events.send(instance.host.spec.name, uuid, Event.STARTED)
 
     def migrate(self, uuid: str, target: str) -> None:
         """Move a running instance to another host, with its live pins, as libvirt does."""
@@ -213,8 +232,8 @@ class Fleet:
             instance.persistent = Placement(instance.live)
             instance.stray.clear()
             there.instances[uuid] = source.instances.pop(uuid)
-            self.events.send(source.spec.name, uuid)
-            self.events.send(target, uuid)
+            self.events.send(source.spec.name, uuid, Event.STOPPED)
+            self.events.send(target, uuid, Event.ARRIVED)
 
     def evacuate(self, uuid: str, target: str) -> None:
         """Start a running instance on another host too, as Nova does when it thinks that it ended.
@@ -224,7 +243,7 @@ class Fleet:
         with self.lock:
             spec = self.running(uuid).spec
             self._add(self.host(target), dataclasses.replace(spec, state="running"))
-            self.events.send(target, uuid)
+            self.events.send(target, uuid, Event.STARTED)
 
     def tamper(self, uuid: str, part: Part, mask: int, event: bool = True) -> None:
         """Place a part of a running instance behind KongMing's back, live only.
@@ -253,7 +272,7 @@ class Fleet:
             if not there.spec.cpus & ~cpus:
                 raise HypervisorError("Device or resource busy")
             there.offline = there.spec.cpus & cpus
-            self.events.send(host, "")
+            self.events.send(host, "", Event.MISSED)
 
     def set_vcpus(self, uuid: str, vcpus: int) -> None:
         """Plug or unplug vCPUs of a running instance; libvirt has no event for it."""
@@ -280,7 +299,7 @@ class Fleet:
         instance.live[part] = mask
         instance.stray.pop(part, None)
         if part != MEMORY:
-            self.events.send(instance.host.spec.name, instance.spec.uuid)
+            self.events.send(instance.host.spec.name, instance.spec.uuid, Event.TUNED)
 
     def _find(self, uuid: str) -> SimulatedInstance:
         return _find(self._instances, uuid)
@@ -313,15 +332,15 @@ class _Events:
         # Held while callbacks run, so that none runs after `remove` has returned; a callback
         # may call `remove` itself.
         self._lock = threading.RLock()
-        self._listeners: dict[str, dict[Driver, Callable[[str], None]]] = {}
+        self._listeners: dict[str, dict[Driver, Callback]] = {}
         self._queue: _Queue | None = None
 
-    def send(self, host: str, uuid: str) -> None:
+    def send(self, host: str, uuid: str, what: Event) -> None:
         """Note that something happened to an instance of a host; never blocks."""
         if (events := self._queue) is not None:
-            events.put((host, uuid))
+            events.put((host, uuid, what))
 
-    def add(self, host: str, driver: Driver, callback: Callable[[str], None]) -> None:
+    def add(self, host: str, driver: Driver, callback: Callback) -> None:
         """Let the callback of a driver hear of everything on a host from now on."""
         with self._lock:
             self._listeners.setdefault(host, {})[driver] = callback
@@ -336,12 +355,13 @@ class _Events:
         with self._lock:
             self._listeners.get(host, {}).pop(driver, None)
             if self._queue is not None and not any(self._listeners.values()):
-                self._queue.put(("", ""))  # wakes the thread, which sees that it is over
+                # wakes the thread, which sees that it is over
+                self._queue.put(("", "", Event.MISSED))
                 self._queue = None
 
     def _run(self, events: _Queue) -> None:
         while True:
-            host, uuid = events.get()
+            host, uuid, what = events.get()
             with self._lock:
                 if events is not self._queue:
                     return
@@ -350,6 +370,6 @@ class _Events:
                     if driver not in listeners:
                         continue  # removed by a callback of this round
                     try:
-                        listeners[driver](uuid)
+                        listeners[driver](uuid, what)
                     except Exception:
                         LOG.exception("A listener failed on an event of instance %s", uuid)

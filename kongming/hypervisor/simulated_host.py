@@ -25,6 +25,7 @@ class SimulatedInstance:
     live: Placement = dataclasses.field(default_factory=Placement)
     stray: Placement = dataclasses.field(default_factory=Placement)
     memory: dict[int, int] = dataclasses.field(default_factory=dict)  # MiB by NUMA node
+    starts: int = 0  # or arrivals
     writes: int = 0
     failures: dict[int, str] = dataclasses.field(default_factory=dict)  # reason by write
 
@@ -42,6 +43,7 @@ class SimulatedInstance:
 
     def begin(self) -> None:
         """Have a new process, as from a start, and on the target of a migration."""
+        self.starts += 1
         self.started_ms = time.time_ns() // 1_000_000
 
     def stop(self) -> None:
@@ -57,6 +59,10 @@ class SimulatedInstance:
         everywhere = self.host.online & ~self.host.spec.isolated or self.host.online
         free = dict.fromkeys([*threads, EMULATOR], everywhere)
         return self.host.effective(free | {MEMORY: self.host.spec.node_ids} | self.spec.given())
+
+    def told(self) -> Placement:
+        """Return where libvirt believes each part to be."""
+        return self.host.effective(self.unpinned() | self.live)
 
     def observed(self) -> Placement:
         """Return where each part is."""

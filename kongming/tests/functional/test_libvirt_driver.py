@@ -18,7 +18,7 @@ import libvirt
 import testtools
 from testtools.testcase import gather_details
 
-from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.driver import Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
 from kongming.tests.base import Configuration
 from kongming.tests.functional.fixtures.domain import Domain
@@ -73,7 +73,7 @@ class DriverTestCase(testtools.TestCase):
     def refused(self, uuid, scope, part, mask):
         changes = Placement({part: mask})
         error = self.assertRaises(HypervisorError, self.driver.write, uuid, scope, changes)
-        self.assertNotIsInstance(error, InstanceGone)
+        self.assertNotIsInstance(error, InstanceGone | NotNow)
         return str(error)
 
 
@@ -254,7 +254,10 @@ class TestPins(DriverTestCase):
             while self.domain.lookup().controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK:
                 time.sleep(0.01)
             start = time.monotonic()
-            message = self.refused(self.uuid, Scope.LIVE, vcpu(0), 1)
+            change = Placement({vcpu(0): 1})
+            message = str(
+                self.assertRaises(NotNow, self.driver.write, self.uuid, Scope.LIVE, change)
+            )
             self.assertLess(time.monotonic() - start, 10)
             self.assertEqual([self.uuid], [found.uuid for found in self.driver.instances()])
         finally:
@@ -343,10 +346,10 @@ class TestInstances(DriverTestCase):
 class TestEvents(DriverTestCase):
     def setUp(self):
         super().setUp()
-        self.events = queue.Queue[str]()
+        self.events = queue.Queue[tuple[str, Event]]()
         self.domain = self.useFixture(Domain(self.daemon))
         self.driver.host()  # connected: what was before is not reported
-        self.driver.listen(self.events.put)
+        self.driver.listen(lambda *event: self.events.put(event))
         self.drain()
 
     def drain(self):
@@ -354,22 +357,48 @@ class TestEvents(DriverTestCase):
             while True:
                 self.events.get(timeout=0.2)
 
-    def assert_event(self, uuid):
-        self.assertEqual(uuid, self.events.get(timeout=EVENT_SECONDS))
+    def assert_event(self, uuid, what):
+        """Wait for an event; others may come before."""
+        while self.events.get(timeout=EVENT_SECONDS) != (uuid, what):
+            pass
 
     def test_stop_and_start(self):
+        before = self.driver.process(self.domain.uuid)
         self.domain.lookup().destroy()
-        self.assert_event(self.domain.uuid)
-        self.drain()
+        self.assert_event(self.domain.uuid, Event.STOPPED)
+        self.assertRaises(InstanceGone, self.driver.process, self.domain.uuid)
         self.domain.lookup().create()
-        self.assert_event(self.domain.uuid)
+        self.assert_event(self.domain.uuid, Event.STARTED)
+        self.assertNotEqual(before, self.driver.process(self.domain.uuid))
 
     def test_tuned_by_anybody(self):
         command = ["virsh", "-c", self.daemon.uri, "vcpupin", self.domain.uuid, "0", "1"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        self.assert_event(self.domain.uuid)
+        self.assert_event(self.domain.uuid, Event.TUNED)
+        told = self.driver.circumstances(self.domain.uuid).told
+        self.assertEqual(self.driver.read(self.domain.uuid, Scope.LIVE), told)
+        self.assertEqual(0b10, told[vcpu(0)])
         self.driver.write(self.domain.uuid, Scope.LIVE, Placement({EMULATOR: 1}))
-        self.assert_event(self.domain.uuid)
+        self.assert_event(self.domain.uuid, Event.TUNED)
+
+    def test_metadata(self):
+        uri = "http://example.org/test"
+        self.domain.lookup().setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, "<a/>", "a", uri, libvirt.VIR_DOMAIN_AFFECT_LIVE
+        )
+        self.assert_event(self.domain.uuid, Event.CHANGED)
+
+    def test_end_of_a_job(self):
+        self.domain.lookup().managedSave()
+        self.assert_event(self.domain.uuid, Event.FREED)
+        self.domain.lookup().managedSaveRemove()
+
+    def test_out_of_libvirts_sight(self):
+        (tid,) = self.domain.threads()["vcpu0"]
+        os.sched_setaffinity(tid, {1})
+        told = self.driver.circumstances(self.domain.uuid)
+        self.assertEqual(told.online, told.told[vcpu(0)])
+        self.assertEqual(0b10, self.driver.read(self.domain.uuid, Scope.LIVE)[vcpu(0)])
 
     def stop_daemon(self):
         self.daemon.stop_daemon()
@@ -390,17 +419,17 @@ class TestEvents(DriverTestCase):
             self.assertNotIsInstance(error, InstanceGone)
             self.assertIn(f"libvirt at {self.daemon.uri} does not answer: ", str(error))
         self.start_daemon()
-        self.assert_event("")
+        self.assert_event("", Event.MISSED)
         self.assertEqual([self.domain.uuid], [found.uuid for found in self.driver.instances()])
         self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
-        self.assert_event(self.domain.uuid)
+        self.assert_event(self.domain.uuid, Event.TUNED)
 
     def test_a_driver_that_starts_before_the_daemon(self):
         self.stop_daemon()
         driver = self.new_driver()
         self.assertRaises(HypervisorError, driver.instances)
         events = queue.Queue[str]()
-        driver.listen(events.put)
+        driver.listen(lambda uuid, _: events.put(uuid))
         self.start_daemon()
         self.assertEqual("", events.get(timeout=EVENT_SECONDS))
         self.assertEqual(1, len(driver.instances()))
@@ -409,12 +438,12 @@ class TestEvents(DriverTestCase):
         other = self.new_driver()
         silent = queue.Queue[str]()
         other.host()
-        other.listen(silent.put)
+        other.listen(lambda uuid, _: silent.put(uuid))
         other.close()
         while not silent.empty():
             silent.get()
         self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
-        self.assert_event(self.domain.uuid)
+        self.assert_event(self.domain.uuid, Event.TUNED)
         self.assertEqual(0, silent.qsize())
         self.assertRaises(HypervisorError, other.instances)
         names = [thread.name for thread in threading.enumerate()]
@@ -424,7 +453,7 @@ class TestEvents(DriverTestCase):
     def test_a_callback_that_fails(self):
         noted = queue.Queue[str]()
 
-        def callback(uuid):
+        def callback(uuid, what):
             noted.put(uuid)
             raise RuntimeError("full")
 
@@ -619,7 +648,7 @@ class TestNoDevices(DriverTestCase):
         self.assertEqual({}, self.driver.host().devices)
         events = queue.Queue[str]()
         for change in (self.daemon.install, self.daemon.remove):
-            self.driver.listen(events.put)
+            self.driver.listen(lambda uuid, _: events.put(uuid))
             self.daemon.stop_daemon()
             change()
             self.daemon.start_daemon()

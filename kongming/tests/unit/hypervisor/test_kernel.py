@@ -85,6 +85,17 @@ class TestKernel(testtools.TestCase):
         self._process(pid, ["/usr/bin/qemu", "-name", name, "-uuid", uuid, "-S"], **kwargs)
         self._thread(pid, pid, "qemu-system-x86", 0, 1)
 
+    def test_process_that_began_anew(self):
+        self._qemu(40, UUID, ticks=1000)
+        self.assertEqual("40-1000", self.kernel.run(UUID))
+        shutil.rmtree(self.root / "40")
+        self.assertRaises(InstanceGone, self.kernel.run, UUID)
+        # ids come again, and smaller ones than before
+        for pid in (40, 60, 35):
+            self._qemu(pid, UUID, ticks=2000)
+            self.assertEqual(f"{pid}-2000", self.kernel.run(UUID))
+            shutil.rmtree(self.root / str(pid))
+
     def test_placement_of_every_part(self):
         self._qemu(40, UUID, nodes="1")
         self._thread(40, 41, "CPU 0/KVM", 4)

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from kongming.conf import default as default_conf
 from kongming.conf import simulated as simulated_conf
 from kongming.hypervisor import fleet
-from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.driver import Event, HypervisorError, InstanceGone, Scope
 from kongming.hypervisor.simulated import Fleet, SimulatedDriver
 from kongming.topology import cpuset
 from kongming.topology.host import Core, Pages
@@ -62,6 +62,8 @@ VCPU_0, VCPU_1, IOTHREAD_1, IOTHREAD_2 = (
 )
 UNPINNED = {VCPU_0: ALL, VCPU_1: ALL, IOTHREAD_1: ALL, IOTHREAD_2: ALL, EMULATOR: ALL, MEMORY: 3}
 GIVEN = {VCPU_0: 1 << 4, VCPU_1: 1 << 12, EMULATOR: 1 << 4 | 1 << 12, MEMORY: 2}
+#: An instance, and what happened to it.
+Heard = tuple[str, Event]
 
 
 class FleetTestCase(testtools.TestCase):
@@ -79,12 +81,12 @@ class FleetTestCase(testtools.TestCase):
     def free_mib(self, driver: SimulatedDriver) -> list[int]:
         return [node.pages[0].free * 4 // 1024 for node in driver.host().nodes]
 
-    def listen(self, driver: SimulatedDriver, host: str) -> Callable[[], list[str]]:
-        """Return a function that tells of which instances the driver has spoken since."""
-        events: queue.SimpleQueue[str] = queue.SimpleQueue()
-        driver.listen(events.put)
+    def listen(self, driver: SimulatedDriver, host: str) -> Callable[[], list[Heard]]:
+        """Return a function that tells of what the driver has spoken since."""
+        events: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        driver.listen(lambda uuid, what: events.put((uuid, what)))
 
-        def heard() -> list[str]:
+        def heard() -> list[Heard]:
             # Events come in order: once that of this instance is there, all others are.
             last = self.fleet.create(
                 host,
@@ -95,7 +97,7 @@ class FleetTestCase(testtools.TestCase):
                     "state": "shutoff",
                 },
             )
-            return list(iter(lambda: events.get(timeout=10), last))
+            return list(iter(lambda: events.get(timeout=10), (last, Event.CHANGED)))
 
         return heard
 
@@ -596,22 +598,23 @@ class TamperTest(FleetTestCase):
 class EventsTest(FleetTestCase):
     def test_what_raises_events(self) -> None:
         heard = self.listen(self.big, "big")
-        cases: list[tuple[Callable[[], Any], list[str]]] = [
-            (lambda: self.fleet.stop(FREE), [FREE]),
-            (lambda: self.fleet.start(FREE), [FREE]),
-            (lambda: self.fleet.hard_reboot(FREE), [FREE, FREE]),
-            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [FREE]),
-            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [FREE]),
+        started, stopped, tuned = ((FREE, e) for e in (Event.STARTED, Event.STOPPED, Event.TUNED))
+        cases: list[tuple[Callable[[], Any], list[Heard]]] = [
+            (lambda: self.fleet.stop(FREE), [stopped]),
+            (lambda: self.fleet.start(FREE), [started]),
+            (lambda: self.fleet.hard_reboot(FREE), [stopped, started]),
+            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [tuned]),
+            (lambda: self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), [tuned]),
             (lambda: self.big.write(FREE, Scope.LIVE, Placement({MEMORY: 1})), []),
             (lambda: self.big.write(FREE, Scope.PERSISTENT, Placement({VCPU_0: 1})), []),
-            (lambda: self.fleet.tamper(NOVA, VCPU_0, 1), [NOVA]),
+            (lambda: self.fleet.tamper(NOVA, VCPU_0, 1), [(NOVA, Event.TUNED)]),
             (lambda: self.fleet.tamper(NOVA, VCPU_0, 2, event=False), []),
             (lambda: self.fleet.tamper(FREE, MEMORY, 2), []),
-            (lambda: self.fleet.migrate(FREE, "twin"), [FREE]),
+            (lambda: self.fleet.migrate(FREE, "twin"), [stopped]),
             (lambda: self.twin.write(FREE, Scope.LIVE, Placement({VCPU_0: 1})), []),
-            (lambda: self.fleet.migrate(FREE, "big"), [FREE]),
-            (lambda: self.fleet.delete(FREE), [FREE]),
-            (lambda: self.fleet.delete(OFF), [OFF]),
+            (lambda: self.fleet.migrate(FREE, "big"), [(FREE, Event.ARRIVED)]),
+            (lambda: self.fleet.delete(FREE), [stopped]),
+            (lambda: self.fleet.delete(OFF), [(OFF, Event.STOPPED)]),
             (lambda: self.big.read(NOVA, Scope.LIVE), []),
         ]
         for number, (act, expected) in enumerate(cases):
@@ -632,7 +635,7 @@ class EventsTest(FleetTestCase):
 
     def test_change_is_there_when_its_event_is(self) -> None:
         seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.big.listen(lambda uuid: seen.put(self.big.read(uuid, Scope.LIVE)[VCPU_0]))
+        self.big.listen(lambda uuid, _: seen.put(self.big.read(uuid, Scope.LIVE)[VCPU_0]))
         self.big.write(FREE, Scope.LIVE, Placement({VCPU_0: 0b100}))
         self.assertEqual(0b100, seen.get(timeout=10))
 
@@ -646,13 +649,13 @@ class EventsTest(FleetTestCase):
         self.fleet.migrate(FREE, "twin")
         self.fleet.stop(FREE)
         self.fleet.stop(NOVA)
-        heard = [[uuid for uuid in heard() if uuid in (FREE, NOVA)] for heard in all_heard]
+        heard = [[uuid for uuid, _ in heard() if uuid in (FREE, NOVA)] for heard in all_heard]
         self.assertEqual([[FREE, NOVA], [FREE, NOVA], [FREE, FREE]], heard)
 
     def test_callbacks_run_in_one_other_thread_without_the_lock(self) -> None:
         seen: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
 
-        def callback(uuid: str) -> None:
+        def callback(uuid: str, what: Event) -> None:
             # Somebody else must be able to use the fleet meanwhile.
             other = threading.Thread(target=self.big.instances, daemon=True)
             other.start()
@@ -666,7 +669,7 @@ class EventsTest(FleetTestCase):
         self.assertEqual({("fleet-events", False)}, names)
 
     def test_failing_callback_does_not_end_the_events(self) -> None:
-        def fail(uuid: str) -> None:
+        def fail(uuid: str, what: Event) -> None:
             raise ValueError("on purpose")
 
         logger = self.useFixture(fixtures.FakeLogger())
@@ -674,12 +677,12 @@ class EventsTest(FleetTestCase):
         heard = self.listen(self.driver("big"), "big")
         self.fleet.stop(FREE)
         self.fleet.stop(NOVA)
-        self.assertEqual([FREE, NOVA], heard())
+        self.assertEqual([FREE, NOVA], [uuid for uuid, _ in heard()])
         self.assertIn("on purpose", logger.output)
 
     def test_none_after_close(self) -> None:
         events: list[str] = []
-        self.big.listen(events.append)
+        self.big.listen(lambda uuid, _: events.append(uuid))
         heard = self.listen(self.driver("big"), "big")
         self.fleet.stop(FREE)
         heard()
@@ -692,7 +695,7 @@ class EventsTest(FleetTestCase):
     def test_close_waits_for_the_callback(self) -> None:
         entered, leave, closed = threading.Event(), threading.Event(), threading.Event()
 
-        def callback(uuid: str) -> None:
+        def callback(uuid: str, what: Event) -> None:
             entered.set()
             leave.wait(10)
 
@@ -713,7 +716,7 @@ class EventsTest(FleetTestCase):
         again = self.driver("big")
         calls = []
 
-        def callback(uuid: str) -> None:
+        def callback(uuid: str, what: Event) -> None:
             calls.append(uuid)
             self.big.close()
             again.close()
@@ -736,8 +739,8 @@ class EventsTest(FleetTestCase):
     def check_thread(self) -> None:
         before = set(threading.enumerate())
         threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
-        self.big.listen(lambda uuid: threads.put(threading.current_thread()))
-        self.twin.listen(lambda uuid: None)
+        self.big.listen(lambda uuid, _: threads.put(threading.current_thread()))
+        self.twin.listen(lambda uuid, _: None)
         self.assertEqual(1, len(set(threading.enumerate()) - before))
         self.fleet.tamper(FREE, VCPU_0, 1)
         thread = threads.get(timeout=10)
