@@ -13,6 +13,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
+from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.metrics import Metrics
 from kongming.agent.observer import Observer
@@ -42,7 +43,9 @@ class AgentManager:
         self._driver = driver
         self._store = Store(conf.agent.state_dir, host)
         limits = Limits.from_conf(conf)
-        self._worker = Worker(host, driver, self._store, limits, self._concluded)
+        self._worker = Worker(
+            host, driver, self._store, limits, self._concluded, Rules.from_conf(conf)
+        )
         self._transport = rpc.transport(conf)
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
         self._conductor = ConductorAPI(self._transport)

@@ -1,91 +1,185 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the running instances match the placements that this agent holds."""
 
+import dataclasses
+import time
+from collections.abc import Callable, Collection
+
 from oslo_log import log as logging
 
 from kongming import objects
-from kongming.agent import transaction
+from kongming.agent import causes, transaction
+from kongming.agent.fights import Fight, Rules
 from kongming.agent.limits import Limits
 from kongming.agent.store import Held, Order, Store
-from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
-from kongming.objects.report import RELEASED
-from kongming.topology.placement import Placement
+from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
+from kongming.objects.report import RELEASED, USUAL_CAUSES, Cause
+from kongming.topology.placement import Part, Placement
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds between two attempts at an instance that is busy, and for how many of them that is
+#: nothing to speak of.
+FIRST_RETRY, LAST_RETRY, PATIENCE = 0.25, 5.0, 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What happened, in order, and in how many seconds to look again, None: at the next event."""
+
+    outcomes: list[objects.Outcome] = dataclasses.field(default_factory=list)
+    again: float | None = None
+
+
+@dataclasses.dataclass
+class _Memory:
+    """What is remembered of one order for an instance that runs.
+
+    ``failed`` is why, if it did; ``unfinished`` tells that some part may be on its way;
+    ``parts`` are those that there were when all was last in place.
+    """
+
+    order: Order
+    fight: Fight
+    failed: str | None = None
+    unfinished: bool = False
+    parts: frozenset[Part] = frozenset()
+    busy_since: float | None = None
+    retry: float = FIRST_RETRY
+
 
 class Reconciler:
-    """Compares and repairs; used by one thread."""
+    """Compares and repairs; used by many threads, but for one instance by one at a time.
 
-    def __init__(self, driver: Driver, store: Store, limits: Limits) -> None:
+    :param clock: counts seconds
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        store: Store,
+        limits: Limits,
+        rules: Rules,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._driver = driver
-        self._limits = limits
         self._store = store
-        # what was last seen in place, and what last failed
-        self._in_place: dict[str, Order] = {}
-        self._failed: dict[str, tuple[Order, str]] = {}
+        self._limits = limits
+        self._rules = rules
+        self._clock = clock
+        self._memories: dict[str, _Memory] = {}
+        # those that a migration brought, until they are in place
+        self._arrived: set[str] = set()
 
-    def bring(self, uuid: str, retry: bool) -> list[objects.Outcome]:
-        """Bring one instance to its placement and tell what happened, in order.
+    def bring(self, uuid: str, retry: bool, events: Collection[Event] = ()) -> Done:
+        """Bring one instance to its placement and tell what happened.
 
         :param retry: also try what failed before; without, an instance whose present pin
             failed is left alone, for its own undoing raises events
+        :param events: what happened to it since it was brought last
         """
+        if Event.STOPPED in events:
+            self._arrived.discard(uuid)
+        if Event.ARRIVED in events:
+            self._arrived.add(uuid)
         held = self._store.get(uuid)
         if held is None:
-            self._forget(uuid)
-            return []
-        order, reason = self._failed.get(uuid, (None, ""))
+            self._memories.pop(uuid, None)
+            return Done()
+        memory = self._memories.get(uuid)
+        if memory is None or memory.order != held.order:
+            memory = self._memories[uuid] = _Memory(held.order, Fight(self._rules))
+        outcomes: list[objects.Outcome] = []
         try:
-            if order == held.order and not retry:
+            if memory.failed is not None and not retry:
                 self._driver.scopes(uuid)  # gone? then its next start is a new chance
-                return [self._outcome(held, "failed", reason)]
-            return self._bring(held)
+                return Done([self._outcome(held, "failed", memory.failed)])
+            again = self._bring(held, memory, retry, outcomes)
+            memory.busy_since, memory.retry = None, FIRST_RETRY
+            return Done(outcomes, again)
         except InstanceGone:
-            self._forget(uuid)
-            return []
+            self._memories.pop(uuid, None)
+            return Done()
+        except NotNow as error:
+            return Done(outcomes + self._postpone(held, memory, error), memory.retry)
         except (HypervisorError, transaction.NotApplied) as error:
             LOG.error("Pin of instance %s is not applied: %s", uuid, error)
-            self._failed[uuid] = (held.order, str(error))
-            self._in_place.pop(uuid, None)
-            return [self._outcome(held, "failed", str(error))]
+            memory.failed = str(error)
+            return Done([*outcomes, self._outcome(held, "failed", str(error))])
 
-    def _bring(self, held: Held) -> list[objects.Outcome]:
+    def _bring(
+        self, held: Held, memory: _Memory, retry: bool, outcomes: list[objects.Outcome]
+    ) -> float | None:
+        """Add what happened to ``outcomes``; return in how many seconds to look again."""
         uuid = held.instance_uuid
+        process = self._driver.process(uuid)
         target, given = self._target(held)
-        observed = self._driver.read(uuid, Scope.LIVE)
-        differences = ", ".join(target.differences(observed))
-        known_in_place = self._in_place.get(uuid) == held.order
-        outcomes = []
-        if differences and known_in_place:
-            LOG.warning("Instance %s drifted: %s", uuid, differences)
-            outcomes.append(self._outcome(held, "drifted", differences))
+        live = self._driver.read(uuid, Scope.LIVE)
+        differences = ", ".join(target.differences(live))
+        was_in_place = held.process is not None and not memory.unfinished and memory.failed is None
+        moved_here = None
+        if differences and was_in_place:
+            cause = self._cause(held, process, target, live, memory)
+            LOG.warning("Instance %s drifted (%s): %s", uuid, cause, differences)
+            if cause not in USUAL_CAUSES:
+                if not held.enforce:
+                    outcomes.append(self._outcome(held, "drifted", differences, cause))
+                    return None
+                if pause := memory.fight.left_alone(self._clock(), differences):
+                    outcomes.append(self._outcome(held, "drifted", memory.fight.reason, cause))
+                    return pause
+            outcomes.append(self._outcome(held, "drifted", differences, cause))
+        elif differences and uuid in self._arrived:
+            moved_here = Cause.MIGRATION
         # what is in place already may stay there, and what is released goes where it may
         astray = Placement(
             (part, mask)
             for part, mask in (held.placement or {}).items()
-            if observed.get(part) != mask
+            if live.get(part) != mask
         )
         if refusals := self._limits.refusals(astray):
             raise transaction.NotApplied(", ".join(refusals))
-        if differences or not known_in_place:
-            self._carry_out(held, target, given)
-        self._failed.pop(uuid, None)
-        self._in_place[uuid] = held.order
+        # the definition is looked at with a sweep: nobody tells when it changes
+        if differences or not was_in_place or not memory.parts or retry:
+            memory.unfinished = True
+            self._carry_out(held, target, given, live)
+        memory.unfinished, memory.failed, memory.parts = False, None, frozenset(live)
+        self._arrived.discard(uuid)
+        self._store.confirm(held, process)
         # a placement without parts is one too: the wish may ask for nothing
         result = RELEASED if held.placement is None else "applied"
-        outcomes.append(self._outcome(held, result, None))
-        return outcomes
+        outcomes.append(self._outcome(held, result, cause=moved_here))
+        return None
 
-    def _carry_out(self, held: Held, target: Placement, given: Placement) -> None:
+    def _cause(
+        self, held: Held, process: str, target: Placement, live: Placement, memory: _Memory
+    ) -> Cause:
+        uuid = held.instance_uuid
+        if held.process != process:
+            return causes.of_new_process(uuid in self._arrived)
+        circumstances = self._driver.circumstances(uuid)
+        return causes.of_same_process(target, live, memory.parts, circumstances)
+
+    def _postpone(self, held: Held, memory: _Memory, error: NotNow) -> list[objects.Outcome]:
+        """Prepare the next attempt; tell of the failure if it lasts."""
+        now = self._clock()
+        if memory.busy_since is None:
+            memory.busy_since = now
+            LOG.info("Instance %s cannot be looked after now: %s", held.instance_uuid, error)
+        memory.retry = min(2 * memory.retry, LAST_RETRY)
+        if now - memory.busy_since < PATIENCE:
+            return []
+        return [self._outcome(held, "failed", str(error))]
+
+    def _carry_out(self, held: Held, target: Placement, given: Placement, live: Placement) -> None:
         uuid = held.instance_uuid
         # written ahead: after a crash in between, all that may be in force is still known
         on_the_way = (held.in_force or Placement()).joined(held.placement)
         self._store.carried_out(uuid, held.arrival, on_the_way, given)
         try:
-            transaction.carry_out(self._driver, uuid, target)
+            transaction.carry_out(self._driver, uuid, target, live)
         except (HypervisorError, transaction.NotApplied) as error:
-            if not isinstance(error, transaction.NotRestored | InstanceGone):
+            if not isinstance(error, transaction.NotRestored | InstanceGone | NotNow):
                 self._store.carried_out(uuid, held.arrival, held.in_force, given)
             raise
         released = held.placement is None
@@ -114,7 +208,9 @@ class Reconciler:
                     target[part] = given.get(part, unpinned[part])
         return target, given
 
-    def _outcome(self, held: Held, result: str, reason: str | None) -> objects.Outcome:
+    def _outcome(
+        self, held: Held, result: str, reason: str | None = None, cause: Cause | None = None
+    ) -> objects.Outcome:
         now = self._store.get(held.instance_uuid)
         return objects.Outcome(
             instance_uuid=held.instance_uuid,
@@ -123,8 +219,5 @@ class Reconciler:
             result=result,
             reason=reason,
             in_force=now.in_force if now else None,
+            cause=cause,
         )
-
-    def _forget(self, uuid: str) -> None:
-        self._in_place.pop(uuid, None)
-        self._failed.pop(uuid, None)

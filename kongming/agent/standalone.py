@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from kongming import exception, objects
+from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.metrics import Metrics
 from kongming.agent.observer import Observer
@@ -53,7 +54,9 @@ class StandaloneAgent:
         self._view = View(driver, self._store, limits)
         self._observer = Observer(driver)
         self._metrics = Metrics(conf, self._observer, self._store)
-        self._worker = Worker(host, driver, self._store, limits, self._concluded)
+        self._worker = Worker(
+            host, driver, self._store, limits, self._concluded, Rules.from_conf(conf)
+        )
         self._listener = notifications.Listener(
             conf,
             notifications.handlers(conf, DEFAULT_HANDLERS),
@@ -183,6 +186,8 @@ class StandaloneAgent:
                 placement=found.placement,
                 decided=decided,
                 wanted=None,
+                process=None,
+                enforce=wish.enforce,
             )
         )
 

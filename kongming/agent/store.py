@@ -55,7 +55,9 @@ class Held:
     ``placement`` None: release the instance. ``in_force`` is what was carried out and not
     undone. ``given`` holds the entries that the instance's definition had before the
     first pin, to which a released part returns. ``decided`` is None where conductors decide, and
-    so is ``wanted``: a newer wish, which has found no place yet.
+    so is ``wanted``: a newer wish, which has found no place yet. ``process`` is the one in which
+    all was last seen in place, None if it never was. Without ``enforce`` what somebody moves stays
+    there.
     """
 
     instance_uuid: str
@@ -66,6 +68,8 @@ class Held:
     decided: Decided | None = None
     wanted: Wish | None = None
     arrival: int = 0
+    process: str | None = None
+    enforce: bool = True
 
     @property
     def order(self) -> Order:
@@ -108,14 +112,19 @@ class Store:
                     else:
                         # with what was done here since it came, before that was heard of
                         in_force = _either(in_force, before.in_force)
-                after[pin.instance_uuid] = Held(
+                held = Held(
                     instance_uuid=pin.instance_uuid,
                     generation=pin.generation,
                     placement=pin.placement,
                     in_force=in_force,
                     given=given,
                     arrival=pin.arrival,
+                    enforce=pin.wish.enforce,
                 )
+                same = before is not None and before.arrival == held.arrival
+                if before is not None and same and before.order == held.order:
+                    held = dataclasses.replace(held, process=before.process)
+                after[pin.instance_uuid] = held
             changed = [uuid for uuid, held in after.items() if self._pins.get(uuid) != held]
             if changed or len(after) != len(self._pins):
                 self._keep(after)
@@ -147,6 +156,14 @@ class Store:
             now = dataclasses.replace(held, in_force=in_force, given=given)
             self._keep(self._pins | {uuid: now})
 
+    def confirm(self, held: Held, process: str) -> None:
+        """Note that all of a pin, if it is still the same, was seen in place in a process."""
+        with self._lock:
+            now = self._pins.get(held.instance_uuid)
+            if now is not None and now.order == held.order and now.process != process:
+                confirmed = dataclasses.replace(now, process=process)
+                self._keep(self._pins | {held.instance_uuid: confirmed})
+
     def _keep(self, pins: dict[str, Held]) -> None:
         data = [
             {
@@ -158,6 +175,8 @@ class Store:
                 "decided": None if held.decided is None else held.decided.to_dict(),
                 "wanted": None if held.wanted is None else held.wanted.to_dict(),
                 "arrival": held.arrival,
+                "process": held.process,
+                "enforce": held.enforce,
             }
             for held in pins.values()
         ]
@@ -183,6 +202,8 @@ class Store:
                     decided=_read_decided(entry.get("decided")),
                     wanted=_read_wish(entry.get("wanted")),
                     arrival=entry.get("arrival", 0),
+                    process=entry.get("process"),
+                    enforce=entry.get("enforce", True),
                 )
                 for entry in data
             }

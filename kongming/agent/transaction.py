@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from oslo_log import log as logging
 
-from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Scope
+from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.topology.placement import Part, Placement
 
 LOG = logging.getLogger(__name__)
@@ -19,18 +19,24 @@ class NotRestored(NotApplied):
     """The placement was refused and some part could not be brought back."""
 
 
-def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
+def carry_out(driver: Driver, uuid: str, target: Placement, live: Placement) -> None:
     """Place every part in ``target``, live and in the definition, and ask the kernel.
 
+    :param live: where the parts are
     :raises NotApplied: with the hypervisor's reason, after everything was undone
     :raises NotRestored: undoing failed too; the message names the parts
     :raises InstanceGone: the instance stopped meanwhile
+    :raises NotNow: some part is not there yet, none was undone: that would not be granted either
     """
-    scopes = driver.scopes(uuid)
-    before = {scope: driver.read(uuid, scope) for scope in scopes}
+    before = {Scope.LIVE: live}
     begun: list[tuple[Scope, Part]] = []
     try:
-        for scope in scopes:
+        # the threads first: what is asked for meanwhile is time in which they run elsewhere
+        for scope in Scope:
+            if scope is Scope.PERSISTENT:
+                if scope not in driver.scopes(uuid):
+                    continue
+                before[scope] = driver.read(uuid, scope)
             changes = Placement(
                 (part, mask) for part, mask in target.items() if before[scope].get(part) != mask
             )
@@ -40,7 +46,7 @@ def carry_out(driver: Driver, uuid: str, target: Placement) -> None:
         differences = target.differences(driver.read(uuid, Scope.LIVE))
         if differences:
             raise HypervisorError("the kernel disagrees: " + ", ".join(differences))
-    except InstanceGone:
+    except (InstanceGone, NotNow):
         raise
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing what was done", uuid, error)

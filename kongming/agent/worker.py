@@ -1,26 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The thread of an agent that brings instances to their placements; it waits for nobody."""
+"""The threads of an agent that bring instances to their placements; they wait for nobody."""
 
+import collections
+import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
-from kongming.agent.reconciler import Reconciler
+from kongming.agent.reconciler import Done, Reconciler
 from kongming.agent.store import Store
 from kongming.hypervisor.driver import Driver, Event
 
 LOG = logging.getLogger(__name__)
 
+#: How many instances are worked on at once. libvirtd takes five requests of a connection at a
+#: time: one is left for the reports even if the QEMUs of so many instances answer nothing.
+MOST_AT_ONCE = 4
 _STOP_GRACE = 5.0
 
 
-class Worker:
-    """Does what it is asked for in its thread, and begins with a sweep.
+@dataclasses.dataclass
+class _Due:
+    """What is to be done for an instance: also retry what failed? What happened to it?"""
 
-    :param tell: is called in that thread with what became of one instance
+    retry: bool = False
+    events: set[Event] = dataclasses.field(default_factory=set)
+
+
+class Worker:
+    """Brings instances to their placements, each in one thread at a time.
+
+    What is asked for while an instance is worked on, or waits for its turn, is done once.
+
+    :param tell: is called in one of the threads with what became of one instance
     """
 
     def __init__(
@@ -30,67 +47,107 @@ class Worker:
         store: Store,
         limits: Limits,
         tell: Callable[[list[objects.Outcome]], None],
+        rules: Rules,
     ) -> None:
+        self._host = host
         self._store = store
-        self._reconciler = Reconciler(driver, store, limits)
+        self._reconciler = Reconciler(driver, store, limits, rules)
         self._tell = tell
-        self._stopping = False
-        # guards all above and below; notified when there is something to do
+        # guards all below; notified when there is something to do
         self._news = threading.Condition()
-        self._to_bring: set[str] = set()
-        self._sweep_due = True
-        # a driver that does not answer is not waited for; the thread is a daemon
-        self._thread = threading.Thread(target=self._work, name=f"worker-{host}", daemon=True)
+        self._stopping = False
+        self._due: collections.OrderedDict[str, _Due] = collections.OrderedDict()
+        self._later: dict[str, float] = {}
+        self._busy: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
 
     def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+        """Begin with what the file holds."""
+        self.sweep()
 
     def stop(self) -> None:
-        """Finish the step under way."""
+        """Finish the steps under way, but do not wait for a driver that does not answer."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
-        self._thread.join(_STOP_GRACE)
+        end = time.monotonic() + _STOP_GRACE
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def bring(self, uuids: Iterable[str]) -> None:
         """Bring some instances to their placements, unless their present pin failed."""
         with self._news:
-            self._to_bring.update(uuids)
-            self._news.notify_all()
+            for uuid in uuids:
+                self._ask(uuid)
 
     def sweep(self) -> None:
         """Bring all instances to their placements, also those that failed."""
         with self._news:
-            self._sweep_due = True
-            self._news.notify_all()
+            for held in self._store.all():
+                self._ask(held.instance_uuid).retry = True
 
     def event(self, uuid: str, what: Event) -> None:
         """Take an event of a driver; see `Driver.listen`."""
-        if uuid:
-            self.bring([uuid])
-        else:
+        if what is Event.MISSED:
             self.sweep()
+            return
+        with self._news:
+            self._ask(uuid).events.add(what)
+            # one that just started runs anywhere, and comes before those that a sweep looks at
+            self._due.move_to_end(uuid, last=False)
+
+    def _ask(self, uuid: str) -> _Due:
+        due = self._due.setdefault(uuid, _Due())
+        enough = len(self._due) <= self._idle or len(self._threads) == MOST_AT_ONCE
+        if not (enough or self._stopping):
+            name = f"worker-{self._host}-{len(self._threads)}"
+            # a driver that does not answer is not waited for; the thread is a daemon
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._news.notify()
+        return due
+
+    def _take(self) -> tuple[str, _Due] | None:
+        now = time.monotonic()
+        for uuid in [uuid for uuid, when in self._later.items() if when <= now]:
+            del self._later[uuid]
+            self._due.setdefault(uuid, _Due())
+        for uuid in self._due:
+            if uuid not in self._busy:
+                self._busy.add(uuid)
+                return uuid, self._due.pop(uuid)
+        return None
 
     def _work(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._stopping or self._to_bring or self._sweep_due)
-                if self._stopping:
-                    return
-                sweep, self._sweep_due = self._sweep_due, False
-                uuids, self._to_bring = self._to_bring, set()
-            if sweep:
-                uuids |= {held.instance_uuid for held in self._store.all()}
-            for uuid in uuids:
-                outcomes = self._bring(uuid, retry=sweep)
-                if outcomes:
-                    self._tell(outcomes)
+                while True:
+                    if self._stopping:
+                        return
+                    if taken := self._take():
+                        uuid, due = taken
+                        break
+                    next_time = min(self._later.values(), default=None)
+                    self._idle += 1
+                    self._news.wait(next_time and max(0.0, next_time - time.monotonic()))
+                    self._idle -= 1
+            done = self._bring(uuid, due)
+            if done.outcomes:
+                self._tell(done.outcomes)
+            with self._news:
+                self._busy.remove(uuid)
+                self._later.pop(uuid, None)
+                if done.again is not None:
+                    self._later[uuid] = time.monotonic() + done.again
+                    # this thread may be at something else by then
+                    self._news.notify()
 
-    def _bring(self, uuid: str, retry: bool) -> list[objects.Outcome]:
+    def _bring(self, uuid: str, due: _Due) -> Done:
         try:
-            return self._reconciler.bring(uuid, retry)
+            return self._reconciler.bring(uuid, due.retry, due.events)
         except Exception:
             # the other instances must not pay for a mistake with this one
             LOG.exception("Instance %s: reconciling failed; tried again with the next sweep", uuid)
-            return []
+            return Done()

@@ -25,6 +25,25 @@ pinned instance with the kernel. A host silent for three intervals is ``down``.
 Lower it to notice tampering and dead hosts sooner, at the price of load.
 """,
     ),
+    cfg.IntOpt(
+        "fight_threshold",
+        default=5,
+        min=1,
+        help="""
+How many times in a minute an instance is put back before somebody else is taken to fight: from then
+on it is left alone for a minute, then for two, and so on. Raise it where tools of yours move
+instances often and KongMing shall always have the last word.
+""",
+    ),
+    cfg.IntOpt(
+        "fight_backoff",
+        default=3600,
+        min=1,
+        help="""
+Seconds for which an instance is left alone at most when somebody goes on fighting. Lower it to be
+back sooner once the other side has given in.
+""",
+    ),
     cfg.StrOpt(
         "agent_trigger_metadata_key",
         default="kongming-vcpu-pinning",

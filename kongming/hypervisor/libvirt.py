@@ -424,10 +424,10 @@ class _Daemon:
     def _on_event(
         self, connection: libvirt.virConnect, domain: libvirt.virDomain, *details: Any
     ) -> None:
-        *details, event = details
+        *said, event = details
         what = _EVENTS[event]
         if event == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE:
-            what = _step_of_life(*details)
+            what = _step_of_life(*said)
         self._notify(domain.UUIDString(), what)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an agent tells the conductor."""
 
+import enum
+
 from oslo_versionedobjects import fields
 
 from kongming.objects import base
@@ -10,16 +12,34 @@ RELEASED = "released"
 OUTCOMES = ("applied", "drifted", "failed", RELEASED)
 
 
+class Cause(enum.StrEnum):
+    """Why parts of an instance were likely elsewhere than they were put."""
+
+    HARD_REBOOT = "hard_reboot"  # or another start
+    MIGRATION = "migration"
+    LIBVIRT_CLIENT = "libvirt_client"
+    OUTSIDE_LIBVIRT = "outside_libvirt"
+    SYSTEMD_RELOAD = "systemd_reload"
+    CPU_OFFLINE = "cpu_offline"
+    CPU_HOTPLUG = "cpu_hotplug"
+
+
+#: Those that belong to the life of an instance: nobody meddles.
+USUAL_CAUSES = (Cause.HARD_REBOOT, Cause.MIGRATION)
+
+
 @base.Registry.register
 class Outcome(base.KongMingObject):
     """What became of one pin on this host.
 
     ``result`` speaks of ``generation`` and ``arrival`` only; ``in_force`` is the placement that
-    the agent last carried out and has not undone, whichever generation that was.
+    the agent last carried out and has not undone, whichever generation that was. ``cause`` tells
+    why parts were elsewhere, as far as the agent can tell; None if they were not, or never placed.
     """
 
     # 1.1: arrival
-    VERSION = "1.1"
+    # 1.2: cause
+    VERSION = "1.2"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -28,6 +48,8 @@ class Outcome(base.KongMingObject):
         "result": fields.EnumField(valid_values=OUTCOMES),
         "reason": fields.StringField(nullable=True),
         "in_force": base.PlacementField(nullable=True),
+        # a string, so that an agent may name what a conductor does not know yet
+        "cause": fields.StringField(nullable=True),
     }
 
 

@@ -29,7 +29,8 @@ class Wish:
     how those use the siblings of a core. ``numa_nodes`` is the layout that the guest sees,
     or how many even nodes it has; ``page_size`` (KiB or a word) is for a layout that does
     not list its nodes. ``near`` and ``avoid`` name other instances by uuid. ``override`` takes
-    an instance over that others gave pCPUs for itself.
+    an instance over that others gave pCPUs for itself. Without ``enforce`` nobody puts back what
+    somebody moves.
     """
 
     cpu_policy: str = "shared"
@@ -46,6 +47,7 @@ class Wish:
     avoid: tuple[str, ...] = ()
     near: str | None = None
     override: bool = False
+    enforce: bool = True
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Wish":
@@ -81,6 +83,7 @@ class Wish:
             avoid=_avoid(data.get("avoid") or []),
             near=None if near is None else form.instance("near", near),
             override=bool(data.get("override")),
+            enforce=data.get("enforce") is not False,
         )
         if data.get("thread_policy") and wish.cpu_policy != "dedicated":
             raise WishError("thread_policy", "is for cpu_policy dedicated alone")
@@ -121,7 +124,8 @@ class Wish:
             ("near", self.near),
             ("override", self.override),
         )
-        return {"cpu_policy": self.cpu_policy} | {key: value for key, value in fields if value}
+        data = {"cpu_policy": self.cpu_policy} | {key: value for key, value in fields if value}
+        return data if self.enforce else data | {"enforce": False}
 
 
 def _texts(masks: Mapping[int, int]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from kongming.agent import manager
 from kongming.cmd import standalone
 from kongming.db import engine, models
 from kongming.hypervisor import fleet, simulated
-from kongming.hypervisor.driver import Scope
+from kongming.hypervisor.driver import Event, Scope
 from kongming.tests import base
 
 VNF = "11111111-1111-4111-8111-111111111111"
@@ -188,7 +188,7 @@ class KongMing(fixtures.Fixture):
             if instance is not None:
                 unowned: dict[str, Any] = {"project_id": None, "user_id": None}
                 instance.spec = dataclasses.replace(instance.spec, **unowned)
-                self.fleet.events.send(name, uuid)
+                self.fleet.events.send(name, uuid, Event.CHANGED)
         base.eventually(lambda: [row for row in rows("instances") if row["project_id"] is None])
 
     def driver(self, host: str) -> simulated.SimulatedDriver:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running instances are made to match the placements that the agent holds."""
 
+import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import fixtures
 
 from kongming import objects
+from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Held, Store
-from kongming.hypervisor.driver import HypervisorError, Scope
+from kongming.hypervisor.driver import Event, HypervisorError, NotNow, Scope
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import (
     FULL,
@@ -23,8 +26,10 @@ from kongming.tests.unit.agent.base import (
     placement,
 )
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.wish import Wish
 
 SMALL = Placement({VCPU_0: 1 << 6})
+RULES = Rules(threshold=3, longest=200)
 
 
 class Crash(Exception):
@@ -56,21 +61,32 @@ class ReconcilerTestCase(base.AgentTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.now = 1000.0
         self.restart()
 
     def restart(self, host: str = "one", directory: str = "state") -> None:
         """Begin anew, as after a restart of the agent, with its file or another's."""
         self.store = Store(str(self.directory / directory), host)
-        self.reconciler = Reconciler(self.driver, self.store, self.limits)
+        self.reconciler = Reconciler(
+            self.driver, self.store, self.limits, RULES, lambda: self.now
+        )
 
     def hold(self, *pins: objects.Pin) -> None:
         self.store.replace(pins)
 
-    def bring(self, uuid: str = VNF, retry: bool = False) -> list[tuple[Any, ...]]:
+    def bring(
+        self, uuid: str = VNF, retry: bool = False, events: Collection[Event] = ()
+    ) -> list[tuple[Any, ...]]:
+        self.done = self.reconciler.bring(uuid, retry, events)
         return [
             (outcome.result, outcome.reason, outcome.generation, outcome.in_force)
-            for outcome in self.reconciler.bring(uuid, retry)
+            for outcome in self.done.outcomes
         ]
+
+    def causes(self, *args: Any, **options: Any) -> list[tuple[str, str | None]]:
+        """Bring it, and tell what happened and why."""
+        self.bring(*args, **options)
+        return [(outcome.result, outcome.cause) for outcome in self.done.outcomes]
 
     def held(self, uuid: str = VNF) -> Held:
         held = self.store.get(uuid)
@@ -204,6 +220,251 @@ class DriftTest(ReconcilerTestCase):
         self.assertEqual([("failed", "vCPU 0: no luck", 1, FULL)], self.bring()[-1:])
         # a sweep tries again
         self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+
+
+class CauseTest(ReconcilerTestCase):
+    """Each drift is told with its likely cause."""
+
+    def drift(self) -> str | None:
+        """Bring the instance, which has drifted; return the cause."""
+        (_, cause), *after = self.causes()
+        self.assertEqual([("applied", None)], after)
+        self.assertEqual(FULL, self.live())
+        return cause
+
+    def test_by_libvirt(self) -> None:
+        self.applied()
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.fleet.tamper(VNF, MEMORY, 1)
+        self.assertEqual("libvirt_client", self.drift())
+
+    def test_behind_its_back(self) -> None:
+        self.applied()
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9, event=False)
+        self.fleet.tamper(VNF, VCPU_1, 1 << 8)
+        self.assertEqual("outside_libvirt", self.drift())
+
+    def test_all_widened(self) -> None:
+        self.applied()
+        for part in (VCPU_0, VCPU_1, EMULATOR):
+            self.fleet.tamper(VNF, part, (1 << 15) - 1, event=False)
+        self.assertEqual("systemd_reload", self.drift())
+
+    def test_while_the_agent_was_away(self) -> None:
+        self.applied()
+        self.restart()
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.assertEqual("libvirt_client", self.drift())
+
+    def test_pcpu_that_went_offline(self) -> None:
+        self.applied(Placement({VCPU_0: 0b110000}))
+        self.fleet.set_offline("one", 1 << 15 | 1 << 4)
+        self.assertEqual([("drifted", "cpu_offline"), ("failed", None)], self.causes())
+        self.fleet.set_offline("one", 1 << 15)
+        self.assertEqual([("applied", None)], self.causes(retry=True))
+
+    def test_vcpu_that_was_unplugged(self) -> None:
+        self.applied()
+        instance = self.fleet.running(VNF)
+        instance.spec = dataclasses.replace(instance.spec, vcpus=1)
+        del instance.live[VCPU_1]
+        self.assertEqual([("drifted", "cpu_hotplug"), ("failed", None)], self.causes())
+
+    def test_vcpu_that_was_plugged_in(self) -> None:
+        self.applied(SMALL)
+        instance = self.fleet.running(VNF)
+        instance.spec = dataclasses.replace(instance.spec, vcpus=3)
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.assertEqual([("drifted", "cpu_hotplug"), ("applied", None)], self.causes())
+
+    def test_migration(self) -> None:
+        self.applied()
+        self.fleet.migrate(VNF, "two")
+        self.driver = CountingDriver(self.fleet, "two")
+        self.restart(host="two")
+        # it comes before the conductor knows
+        self.assertEqual([], self.causes(events={Event.ARRIVED}))
+        self.hold(pin(wanted=SMALL, in_force=FULL))
+        self.assertEqual([("applied", "migration")], self.causes())
+        self.fleet.hard_reboot(VNF)
+        self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
+
+    def test_migration_away_and_back(self) -> None:
+        self.applied()
+        self.fleet.migrate(VNF, "two")
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.fleet.migrate(VNF, "one")
+        self.assertEqual(
+            [("drifted", "migration"), ("applied", None)],
+            self.causes(events={Event.STOPPED, Event.ARRIVED}),
+        )
+
+
+class EnforceTest(ReconcilerTestCase):
+    """A wish may leave drifts as they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        told = pin()
+        told.wish = Wish(enforce=False)
+        self.hold(told)
+        self.assertEqual([("applied", None)], self.causes())
+        self.driver.writes.clear()
+
+    def test_told_and_left(self) -> None:
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        for retry in (False, True):
+            self.assertEqual([("drifted", "libvirt_client")], self.causes(retry=retry))
+        self.assertEqual([], self.driver.writes)
+        self.fleet.tamper(VNF, VCPU_0, FULL[VCPU_0])
+        self.assertEqual([("applied", None)], self.causes())
+
+    def test_after_a_restart_of_the_agent(self) -> None:
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.restart()
+        self.assertEqual([("drifted", "libvirt_client")], self.causes())
+
+    def test_next_start_is_placed(self) -> None:
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.fleet.hard_reboot(VNF)
+        self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
+        self.assertEqual(FULL, self.live())
+
+    def test_next_wish_is_placed(self) -> None:
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.applied(generation=2)
+
+
+class FightTest(ReconcilerTestCase):
+    """Somebody moves an instance again and again."""
+
+    def meet(self, mask: int = 1 << 9) -> list[str]:
+        """Move it, and let a second pass; return what became of it."""
+        self.now += 1
+        self.fleet.tamper(VNF, VCPU_0, mask)
+        return [result for result, _ in self.causes()]
+
+    def fight(self) -> None:
+        """Begin one."""
+        for _ in range(RULES.threshold):
+            self.assertEqual(["drifted", "applied"], self.meet())
+        self.assertEqual(["drifted"], self.meet())
+
+    def test_stops_after_a_while(self) -> None:
+        self.applied()
+        self.fight()
+        reason = "vCPU 0 is on 9 instead of 4; put back 3 times in 3 s; tried again in 60 s"
+        self.assertEqual(reason, self.done.outcomes[0].reason)
+        self.assertEqual(60, self.done.again)
+        writes = len(self.driver.writes)
+        # whatever happens meanwhile is not told each time
+        self.now += 20
+        for retry, mask in ((True, 1 << 9), (False, 1 << 8)):
+            self.fleet.tamper(VNF, VCPU_0, mask)
+            self.assertEqual([("drifted", reason, 1, FULL)], self.bring(retry=retry))
+            self.assertEqual(40, self.done.again)
+        self.assertEqual(writes, len(self.driver.writes))
+
+    def test_pauses_become_longer(self) -> None:
+        self.applied()
+        self.fight()
+        for pause in (60, 120, 200, 200):
+            self.assertEqual(pause, self.done.again)
+            self.now += pause
+            self.assertEqual(["drifted", "applied"], self.meet())
+            self.assertEqual(["drifted"], self.meet())
+
+    def test_over_after_a_quiet_minute(self) -> None:
+        self.applied()
+        self.fight()
+        self.now += 60
+        self.assertEqual(["drifted", "applied"], self.meet())
+        self.now += 61
+        self.fight()
+        self.assertEqual(60, self.done.again)
+
+    def test_rare_drifts_are_no_fight(self) -> None:
+        self.applied()
+        for _ in range(20):
+            self.now += 30
+            self.assertEqual(["drifted", "applied"], self.meet())
+
+    def test_hard_reboots_are_no_fight(self) -> None:
+        self.applied()
+        for _ in range(20):
+            self.fleet.hard_reboot(VNF)
+            self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
+
+    def test_next_wish_ends_it(self) -> None:
+        self.applied()
+        self.fight()
+        self.applied(generation=2)
+        self.fight()
+
+    def test_next_start_is_placed(self) -> None:
+        self.applied()
+        self.fight()
+        self.fleet.hard_reboot(VNF)
+        self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
+
+
+class Busy(CountingDriver):
+    """A driver to whom the hypervisor has no time to listen after some writes."""
+
+    left = 0
+
+    def write_part(self, uuid: str, scope: Scope, part: Part, mask: int) -> None:
+        if not self.left:
+            raise NotNow("the QEMU monitor is busy")
+        self.left -= 1
+        super().write_part(uuid, scope, part, mask)
+
+
+class BusyTest(ReconcilerTestCase):
+    """An instance that is busy is tried again, and nothing is undone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = self.busy = Busy(self.fleet, "one")
+        self.restart()
+        self.hold(pin())
+
+    def test_tried_again_soon(self) -> None:
+        pauses = []
+        for _ in range(7):
+            self.assertEqual([], self.bring())
+            pauses.append(self.done.again)
+        self.assertEqual([0.5, 1, 2, 4, 5, 5, 5], pauses)
+        self.busy.left = 100
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+        self.assertIsNone(self.done.again)
+
+    def test_that_lasts(self) -> None:
+        for self.now in (1000.0, 1029.0):
+            self.assertEqual([], self.bring())
+        self.now = 1030.0
+        self.assertEqual([("failed", "the QEMU monitor is busy", 1, FULL)], self.bring())
+        self.busy.left = 100
+        # no sweep is needed
+        self.assertEqual([("applied", None, 1, FULL)], self.bring())
+
+    def test_between_two_parts(self) -> None:
+        for left in range(1, 2 * len(FULL)):
+            self.hold(pin(generation=left + 1))
+            self.fleet.hard_reboot(VNF)
+            self.busy.left = left
+            self.assertEqual([], self.bring())
+            self.busy.left = 100
+            self.assertEqual([("applied", None, left + 1, FULL)], self.bring())
+            self.assertEqual((FULL, FULL), self.both())
+
+    def test_with_a_drift(self) -> None:
+        self.busy.left = 2 * len(FULL)
+        self.assertEqual([("applied", None)], self.causes())
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.assertEqual([("drifted", "libvirt_client")], self.causes())
+        self.busy.left = 100
+        self.assertEqual([("applied", None)], self.causes())
 
 
 class ReleaseTest(ReconcilerTestCase):
@@ -368,21 +629,33 @@ class StopTest(ReconcilerTestCase):
         for retry in (False, True):
             self.assertEqual([], self.bring(OFF, retry))
 
-    def test_restart_is_no_drift(self) -> None:
+    def test_restart_that_keeps_the_places_is_no_drift(self) -> None:
         self.applied()
         self.fleet.stop(VNF)
         self.assertEqual([], self.bring())
-        self.fleet.hard_reboot(VNF)
-        self.assertNotEqual(FULL, self.live())
-        self.assertEqual([("applied", None, 1, FULL)], self.bring())
-        self.assertEqual((FULL, FULL), self.both())
+        self.fleet.start(VNF)
+        self.assertEqual([("applied", None)], self.causes())
+        self.assertEqual([], self.driver.writes)
+        # and from now on this process is the one in which it is in place
+        self.fleet.tamper(VNF, VCPU_0, 1 << 9)
+        self.assertEqual([("drifted", "libvirt_client"), ("applied", None)], self.causes())
 
-    def test_hard_reboot_that_nobody_saw_is_drift(self) -> None:
+    def test_hard_reboot_is_told_whether_seen_or_not(self) -> None:
+        self.applied()
+        for seen in (True, False):
+            if seen:
+                self.fleet.stop(VNF)
+                self.assertEqual([], self.bring())
+            self.fleet.hard_reboot(VNF)
+            self.assertNotEqual(FULL, self.live())
+            self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
+            self.assertEqual((FULL, FULL), self.both())
+
+    def test_hard_reboot_while_the_agent_is_away(self) -> None:
         self.applied()
         self.fleet.hard_reboot(VNF)
-        results = [result for result, *_ in self.bring()]
-        self.assertEqual(["drifted", "applied"], results)
-        self.assertEqual((FULL, FULL), self.both())
+        self.restart()
+        self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.causes())
 
     def test_while_it_is_placed(self) -> None:
         self.driver = Stopping(self.fleet, "one")

@@ -74,7 +74,7 @@ class Transient(base.CountingDriver):
 
 class TransactionTestCase(base.AgentTestCase):
     def carry_out(self, target: Placement = FULL, uuid: str = VNF) -> None:
-        transaction.carry_out(self.driver, uuid, target)
+        transaction.carry_out(self.driver, uuid, target, self.driver.read(uuid, Scope.LIVE))
 
 
 class CarryOutTest(TransactionTestCase):

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances are brought to their placements side by side, each by one thread at a time."""
+
+import queue
+import threading
+import time
+
+import fixtures
+
+from kongming import objects
+from kongming.agent import worker
+from kongming.agent.fights import Rules
+from kongming.agent.limits import Limits
+from kongming.agent.store import Store
+from kongming.hypervisor.driver import Event, NotNow, Scope
+from kongming.tests.base import eventually
+from kongming.tests.unit.agent import base
+from kongming.tests.unit.agent.base import FULL, NOVA, VCPU_0, VNF, pin
+from kongming.topology.placement import Placement
+
+SMALL = Placement({VCPU_0: 1 << 6})
+
+
+class Gated(base.CountingDriver):
+    """Reads of one instance wait for a gate; each tells that it has come so far."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.gate = threading.Event()
+        self.waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.at_once = 0
+        self.refuse = False
+
+    def read(self, uuid: str, scope: Scope) -> Placement:
+        if uuid != VNF:
+            return super().read(uuid, scope)
+        self.at_once += 1
+        self.waiting.put(self.at_once)
+        self.gate.wait(20)
+        self.at_once -= 1
+        if self.refuse:
+            raise NotNow("the daemon does not answer")
+        return super().read(uuid, scope)
+
+
+class WorkerTest(base.AgentTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = self.gated = Gated(self.fleet, "one")
+        self.addCleanup(self.gated.gate.set)
+        self.store = Store(str(self.directory), "one")
+        self.told: queue.SimpleQueue[objects.Outcome] = queue.SimpleQueue()
+        self.worker = worker.Worker(
+            "one",
+            self.driver,
+            self.store,
+            Limits(None, {}),
+            self.tell,
+            Rules(threshold=100, longest=1),
+        )
+        self.driver.listen(self.worker.event)
+        self.addCleanup(self.worker.stop)
+
+    def tell(self, outcomes: list[objects.Outcome]) -> None:
+        for outcome in outcomes:
+            self.told.put(outcome)
+
+    def hold(self, *pins: objects.Pin) -> None:
+        self.store.replace(pins)
+        self.worker.start()
+
+    def hear(self) -> tuple[str, str]:
+        outcome = self.told.get(timeout=10)
+        return outcome.instance_uuid, outcome.result
+
+    def test_one_that_hangs_holds_up_nobody_else(self) -> None:
+        self.hold(pin(VNF), pin(NOVA, SMALL))
+        self.gated.waiting.get(timeout=10)
+        self.assertEqual((NOVA, "applied"), self.hear())
+        # again and again, though the one that hangs is asked for, too
+        for generation in (2, 3, 4):
+            self.store.replace([pin(VNF, generation=generation), pin(NOVA, SMALL, generation)])
+            self.worker.bring([VNF, NOVA])
+            eventually(lambda: self.hear() == (NOVA, "applied"))
+        self.fleet.tamper(NOVA, VCPU_0, 1)
+        eventually(lambda: self.live(NOVA)[VCPU_0] == SMALL[VCPU_0])
+        self.assertTrue(self.told.empty() or self.told.get().instance_uuid == NOVA)
+        self.gated.gate.set()
+        eventually(lambda: self.hear() == (VNF, "applied"))
+        self.assertEqual(FULL, self.live())
+
+    def test_what_happens_meanwhile_is_done_once_and_after(self) -> None:
+        self.hold(pin(VNF))
+        self.gated.waiting.get(timeout=10)
+        for _ in range(50):
+            self.worker.event(VNF, Event.CHANGED)
+            self.worker.bring([VNF])
+        self.assertTrue(self.gated.waiting.empty())
+        self.gated.gate.set()
+        self.assertEqual((VNF, "applied"), self.hear())
+        self.assertEqual((VNF, "applied"), self.hear())
+        # the pins raise events of their own: one look at most for each of them
+        time.sleep(0.2)
+        self.assertLessEqual(self.told.qsize(), len(FULL))
+        at_once = [self.gated.waiting.get() for _ in range(self.gated.waiting.qsize())]
+        self.assertEqual({1}, set(at_once))
+
+    def test_tried_again_without_an_event(self) -> None:
+        self.gated.refuse = True
+        self.gated.gate.set()
+        self.hold(pin(VNF))
+        for _ in range(2):
+            self.gated.waiting.get(timeout=10)
+        self.assertTrue(self.told.empty())
+        self.gated.refuse = False
+        self.assertEqual((VNF, "applied"), self.hear())
+
+    def test_missed_events(self) -> None:
+        self.hold(pin(NOVA, SMALL))
+        self.assertEqual((NOVA, "applied"), self.hear())
+        self.fleet.tamper(NOVA, VCPU_0, 1, event=False)
+        self.worker.event("", Event.MISSED)
+        eventually(lambda: self.live(NOVA)[VCPU_0] == SMALL[VCPU_0])
+
+    def test_no_more_threads_than_the_daemon_takes_requests(self) -> None:
+        with fixtures.MonkeyPatch("kongming.agent.worker.MOST_AT_ONCE", 2):
+            self.hold(pin(VNF), pin(NOVA, SMALL))
+            for _ in range(20):
+                self.worker.bring([VNF, NOVA])
+            eventually(lambda: self.hear() == (NOVA, "applied"))
+            names = [thread.name for thread in threading.enumerate()]
+            self.assertEqual(2, sum(name.startswith("worker-one-") for name in names))
+
+    def test_stop_does_not_wait_for_one_that_hangs(self) -> None:
+        self.hold(pin(VNF))
+        self.gated.waiting.get(timeout=10)
+        with fixtures.MonkeyPatch("kongming.agent.worker._STOP_GRACE", 0.3):
+            begin = time.monotonic()
+            self.worker.stop()
+            self.assertLess(time.monotonic() - begin, 5)
+        self.gated.gate.set()
