@@ -14,16 +14,22 @@ from kongming.db import models, pin_events
 LOG = logging.getLogger(__name__)
 
 
-def line(context: RequestContext, pin: models.Pin, event: str) -> dict[str, Any]:
-    """Return the row that says what just happened to a pin, and log it."""
+def line(
+    context: RequestContext, pin: models.Pin, event: str, cause: str | None = None
+) -> dict[str, Any]:
+    """Return the row that says what just happened to a pin, and log it.
+
+    :param cause: why parts were elsewhere, see `kongming.objects.report.Cause`
+    """
     LOG.info(
-        "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s",
+        "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s, cause: %s",
         pin.instance_uuid,
         event,
         pin.generation,
         pin.status,
         pin.host,
         pin.reason,
+        cause,
     )
     return {
         "instance_uuid": pin.instance_uuid,
@@ -36,6 +42,7 @@ def line(context: RequestContext, pin: models.Pin, event: str) -> dict[str, Any]
         "user_id": context.user_id,
         "request_id": context.request_id,
         "wish": pin.wish if event in ("created", "changed") else None,
+        "cause": cause,
     }
 
 

@@ -114,7 +114,9 @@ class Lifecycle:
             # what is carried out is not what it needs since it was resized
             return
         if pin.status != WAITING:  # else this was before the instance stopped
-            self._change(pin, outcome.result, outcome.reason)
+            # agents of a version before tell none
+            cause = outcome.cause if outcome.obj_attr_is_set("cause") else None
+            self._change(pin, outcome.result, outcome.reason, cause)
 
     def save(self) -> bool:
         """Write everything; return whether placements or claims on the host changed."""
@@ -213,8 +215,10 @@ class Lifecycle:
         else:
             self._change(pin, WAITING, f"the instance is {instance.state}")
 
-    def _change(self, pin: models.Pin, status: str, reason: str | None) -> None:
+    def _change(
+        self, pin: models.Pin, status: str, reason: str | None, cause: str | None = None
+    ) -> None:
         if (pin.status, pin.reason) == (status, reason):
             return
         pin.status, pin.reason, pin.updated_at = status, reason, timeutils.utcnow()
-        self._events.append(history.line(self._context, pin, status))
+        self._events.append(history.line(self._context, pin, status, cause))

@@ -14,6 +14,7 @@ from sqlalchemy import event, orm
 from kongming import objects, rpc
 from kongming.context import RequestContext
 from kongming.objects.pin import DRIFTED, FAILED
+from kongming.objects.report import USUAL_CAUSES
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +53,10 @@ class _Sender:
     def _run(self) -> None:
         while (notice := self._waiting.get()) is not None:
             context, row = notice
-            failed = row["event"] in (DRIFTED, FAILED)
+            failed = row["event"] == FAILED or (
+                # what a restart or a migration undid is put back each time, and no error
+                row["event"] == DRIFTED and row["cause"] not in USUAL_CAUSES
+            )
             send = self._notifier.error if failed else self._notifier.info
             try:
                 send(context, f"resource_pin.pin.{row['event']}", _payload(row))

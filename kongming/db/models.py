@@ -196,3 +196,4 @@ class PinEvent(Base):
     user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
     request_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
     wish: orm.Mapped[Wish | None] = orm.mapped_column(Topology(Wish))
+    cause: orm.Mapped[str | None] = orm.mapped_column(sa.String(32))

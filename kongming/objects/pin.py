@@ -48,9 +48,12 @@ class Pin(base.KongMingObject):
 
 @base.Registry.register
 class PinEvent(base.KongMingObject):
-    """One line of a pin's history."""
+    """One line of a pin's history.
 
-    VERSION = "1.0"
+    Version 1.1: cause
+    """
+
+    VERSION = "1.1"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -63,4 +66,5 @@ class PinEvent(base.KongMingObject):
         "user_id": fields.StringField(nullable=True),
         "request_id": fields.StringField(nullable=True),
         "wish": base.WishField(nullable=True),
+        "cause": fields.StringField(nullable=True),
     }

@@ -19,8 +19,10 @@ from kongming.policies import pins as rules
 from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
 
 FILTERS = ("host", "project_id", "status", "user_id")
+#: The version that brought causes, and wishes that leave drifts as they are.
+CAUSES = Version(1, 7)
 #: The version that brought a field of the wish.
-_SINCE = {"pci_device": Version(1, 3), "override": Version(1, 4)}
+_SINCE = {"pci_device": Version(1, 3), "override": Version(1, 4), "enforce": CAUSES}
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
@@ -65,6 +67,7 @@ class WishBody(wtypes.Base):
     memory = Memory
     pci_device = wtypes.text
     override = bool
+    enforce = bool
 
     def wish(self, prefix: str = "") -> Wish:
         """Return the wish.
@@ -264,7 +267,7 @@ def _memory(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _event(event: objects.PinEvent) -> dict[str, Any]:
-    return {
+    shown = {
         "at": links.instant(event.at),
         "event": event.event,
         "generation": event.generation,
@@ -274,3 +277,4 @@ def _event(event: objects.PinEvent) -> dict[str, Any]:
         "request_id": event.request_id,
         "wish": None if event.wish is None else event.wish.to_dict(),
     }
+    return shown | ({"cause": event.cause} if pecan.request.version >= CAUSES else {})

@@ -52,3 +52,54 @@ class PinTest(base.EmbeddedTestCase):
         self.fleet.tamper(VNF, Part("vcpu", 0), 1 << 9)
         self.eventually(lambda: self.observed() == PLACED)
         self.eventually(lambda: [e["event"] for e in self.history()][-2:] == ["drifted", "applied"])
+        self.assertEqual("libvirt_client", self.history()[-2]["cause"])
+        old = self.get(
+            f"/v1/pins/{VNF}/history", headers={"OpenStack-API-Version": "resource_pin 1.4"}
+        )
+        self.assertNotIn("cause", old.json()["history"][-2])
+
+    def test_hard_reboot_is_told(self) -> None:
+        self.pin(**WISH)
+        self.wait_for("applied")
+        self.fleet.hard_reboot(VNF)
+        self.eventually(lambda: self.observed() == PLACED)
+        self.eventually(lambda: [e["event"] for e in self.history()][-2:] == ["drifted", "applied"])
+        self.assertEqual("hard_reboot", self.history()[-2]["cause"])
+
+    def test_drift_that_is_left_alone(self) -> None:
+        pin = self.pin(**WISH, enforce=False)
+        self.assertIs(False, pin["enforce"])
+        self.wait_for("applied")
+        self.fleet.tamper(VNF, Part("vcpu", 0), 1 << 9)
+        self.assertEqual("vCPU 0 is on 9 instead of 4", self.wait_for("drifted")["reason"])
+        self.eventually(lambda: (self.observed() or {})["vcpus"]["0"] == "9")
+        self.request("PUT", f"/v1/pins/{VNF}", json=WISH | {"enforce": True})
+        self.assertNotIn("enforce", self.wait_for("applied"))
+        self.eventually(lambda: self.observed() == PLACED)
+
+    def test_enforce_is_of_its_version(self) -> None:
+        old = {"OpenStack-API-Version": "resource_pin 1.4"}
+        body = {"instance_uuid": VNF, **WISH, "enforce": False}
+        answer = self.request("POST", "/v1/pins", json=body, headers=old)
+        self.assertEqual(400, answer.status_code)
+        self.assertIn("enforce: is there from version 1.7 on", answer.text)
+        answer = self.request("POST", "/v1/pins", json=body | {"enforce": "perhaps"})
+        self.assertEqual(400, answer.status_code)
+        self.assertIn("enforce", answer.text)
+
+    def test_somebody_who_does_not_give_in(self) -> None:
+        self.pin(**WISH)
+        self.wait_for("applied")
+        for number in range(5):
+            self.fleet.tamper(VNF, Part("vcpu", 0), 1 << 9)
+            self.eventually(
+                lambda number=number: (  # type: ignore[misc]
+                    [e["event"] for e in self.history()].count("applied") == number + 2
+                )
+            )
+        self.fleet.tamper(VNF, Part("vcpu", 0), 1 << 9)
+        self.assertIn("put back 5 times in", self.wait_for("drifted")["reason"])
+        # a new wish is a new beginning
+        self.request("PUT", f"/v1/pins/{VNF}", json=WISH)
+        self.eventually(lambda: self.observed() == PLACED)
+        self.wait_for("applied")

@@ -45,6 +45,7 @@ def outcome(
     reason: str | None = None,
     in_force: Placement | None = None,
     arrival: int | None = None,
+    cause: str | None = None,
 ) -> objects.Outcome:
     """Return what an agent says of a pin; without ``arrival``, of the present stay."""
     if arrival is None:
@@ -58,6 +59,7 @@ def outcome(
         result=result,
         reason=reason,
         in_force=in_force,
+        cause=cause,
     )
 
 

@@ -6,6 +6,7 @@ from oslo_messaging.notify import _impl_test
 from kongming.conductor import history, notices
 from kongming.conductor.retry import Moved, retried
 from kongming.db import engine
+from kongming.objects.report import Cause
 from kongming.tests.unit.conductor.base import A, B, ConductorTestCase, outcome
 
 
@@ -44,6 +45,22 @@ class NoticesTest(ConductorTestCase):
         for name in ("created", "applied", "changed", "waiting", "deleted"):
             self.assertIn(("info", f"resource_pin.pin.{name}"), sent)
 
+    def test_what_belongs_to_the_life_of_an_instance_is_no_error(self) -> None:
+        self.create(A, "4")
+        self.confirm(A)
+        for number, cause in enumerate(Cause):
+            drift = outcome(A, 1, "drifted", f"vCPU 0 is on {number}", cause=cause)
+            self.report(outcomes=[drift])
+        notices.stop()
+        priorities = {
+            message["payload"]["kongming_object.data"]["cause"]: priority.lower()
+            for _, message, priority, _ in _sent()
+            if message["event_type"] == "resource_pin.pin.drifted"
+        }
+        self.assertEqual(set(Cause), set(priorities))
+        usual = {cause for cause, priority in priorities.items() if priority == "info"}
+        self.assertEqual({"hard_reboot", "migration"}, usual)
+
     def test_publisher_and_payload(self) -> None:
         self.create(A, "4")
         notices.stop()
@@ -55,7 +72,7 @@ class NoticesTest(ConductorTestCase):
             {
                 "kongming_object.name": "PinEvent",
                 "kongming_object.namespace": "kongming",
-                "kongming_object.version": "1.0",
+                "kongming_object.version": "1.1",
             },
             message["payload"],
         )

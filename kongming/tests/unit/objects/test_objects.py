@@ -181,6 +181,7 @@ EVENT = objects.PinEvent(
     user_id="mano",
     request_id="req-1",
     wish=WISH,
+    cause=None,
 )
 OUTCOME = objects.Outcome(
     instance_uuid=UUID,
@@ -189,6 +190,7 @@ OUTCOME = objects.Outcome(
     result="drifted",
     reason="why",
     in_force=PLACEMENT,
+    cause="migration",
 )
 REPORT = objects.Report(
     host="one",
@@ -312,9 +314,9 @@ class FingerprintTest(base.TestCase):
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
-        "Outcome": "1.1-1a61d87621ddf526be0f022fc06ae8ca",
+        "Outcome": "1.2-1a61d87621ddf526be0f022fc06ae8ca",
         "Pin": "1.1-c00d64b9bf6e9f7c01c4d7f531b609b7",
-        "PinEvent": "1.0-031491a39efbdfa3200ecc0ecd3b7fad",
+        "PinEvent": "1.1-63b81a471a3b4648a926c410fe22f803",
         "Report": "1.1-c0ebb4c79b477e2215168a73daec7b61",
     }
 
