@@ -18,9 +18,13 @@ import libvirt
 import testtools
 from testtools.testcase import gather_details
 
+from kongming.agent.fights import Rules
+from kongming.agent.reconciler import Reconciler
+from kongming.agent.store import Held, Store
 from kongming.hypervisor.driver import Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
 from kongming.tests.base import Configuration
+from kongming.tests.functional.fixtures import cgroup
 from kongming.tests.functional.fixtures.domain import Domain
 from kongming.tests.functional.fixtures.fakehost import PCI, FakeHost
 from kongming.tests.functional.fixtures.libvirtd import Libvirtd
@@ -267,6 +271,57 @@ class TestPins(DriverTestCase):
         self.assertIn(self.uuid, message)
         self.assertEqual(before, self.domain.allowed())
         self.driver.write(self.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
+
+
+class TestReconciling(DriverTestCase):
+    """What the agent does with the driver."""
+
+    def setUp(self):
+        super().setUp()
+        self.domain = self.useFixture(Domain(self.daemon, vcpus=4, iothreads=1))
+        self.uuid = self.domain.uuid
+        self.wished = Placement({vcpu(n): 0b10 for n in range(4)} | {EMULATOR: 0b01})
+        self.store = Store(self.useFixture(fixtures.TempDir()).path, "compute-1")
+        self.store.put(Held(self.uuid, 1, self.wished))
+        self.reconciler = Reconciler(self.driver, self.store, Rules(5, 60))
+
+    def bring(self, retry=False):
+        done = self.reconciler.bring(self.uuid, retry)
+        return [(outcome.result, outcome.cause) for outcome in done.outcomes]
+
+    def test_what_is_in_place_is_not_written(self):
+        self.assertEqual([("applied", None)], self.bring())
+        tuned = queue.SimpleQueue()
+        self.driver.listen(lambda uuid, what: tuned.put(what))
+        while not tuned.empty():
+            tuned.get()
+        definition = self.daemon.definition(self.domain.name)
+        before = definition.stat()
+        for _ in range(5):
+            self.assertEqual([("applied", None)], self.bring(retry=True))
+        # libvirt writes the file of a definition anew, and tells of a live pin, whatever it says
+        self.assertEqual(before.st_ino, definition.stat().st_ino)
+        self.assertEqual(before.st_mtime_ns, definition.stat().st_mtime_ns)
+        self.driver.write(self.uuid, Scope.LIVE, Placement({EMULATOR: 0b01}))
+        self.assertEqual(Event.TUNED, tuned.get(timeout=EVENT_SECONDS))
+        self.assertTrue(tuned.empty())
+        self.driver.write(self.uuid, Scope.PERSISTENT, Placement({EMULATOR: 0b01}))
+        self.assertNotEqual(before.st_mtime_ns, definition.stat().st_mtime_ns)
+
+    def test_causes(self):
+        self.assertEqual([("applied", None)], self.bring())
+        self.domain.lookup().pinVcpuFlags(0, (True, False), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        self.assertEqual([("drifted", "libvirt_client"), ("applied", None)], self.bring())
+        # all pCPUs are what a pCPU alone is not, and this part's cpuset allows but one
+        for cpuset_file in cgroup.cpusets(self.domain.threads()["vcpu0"][0]):
+            cpuset_file.write_text("0-1")
+        os.sched_setaffinity(self.domain.threads()["vcpu0"][0], {0})
+        self.assertEqual([("drifted", "outside_libvirt"), ("applied", None)], self.bring())
+        self.domain.lookup().destroy()
+        connection = self.daemon.connect()
+        connection.defineXML(self.domain.xml).create()
+        self.assertEqual([("drifted", "hard_reboot"), ("applied", None)], self.bring())
+        self.assertEqual("1", self.domain.allowed()["vcpu3"])
 
 
 class TestInstances(DriverTestCase):
