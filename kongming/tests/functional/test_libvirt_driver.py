@@ -291,7 +291,7 @@ class TestReconciling(DriverTestCase):
 
     def test_what_is_in_place_is_not_written(self):
         self.assertEqual([("applied", None)], self.bring())
-        tuned = queue.SimpleQueue()
+        tuned = queue.SimpleQueue[Event]()
         self.driver.listen(lambda uuid, what: tuned.put(what))
         while not tuned.empty():
             tuned.get()
@@ -312,10 +312,9 @@ class TestReconciling(DriverTestCase):
         self.assertEqual([("applied", None)], self.bring())
         self.domain.lookup().pinVcpuFlags(0, (True, False), libvirt.VIR_DOMAIN_AFFECT_LIVE)
         self.assertEqual([("drifted", "libvirt_client"), ("applied", None)], self.bring())
-        # all pCPUs are what a pCPU alone is not, and this part's cpuset allows but one
-        for cpuset_file in cgroup.cpusets(self.domain.threads()["vcpu0"][0]):
-            cpuset_file.write_text("0-1")
-        os.sched_setaffinity(self.domain.threads()["vcpu0"][0], {0})
+        (tid,) = self.domain.threads()["vcpu0"]
+        (cgroup.of_thread(tid) / "cpuset.cpus").write_text("0-1")
+        os.sched_setaffinity(tid, {0})
         self.assertEqual([("drifted", "outside_libvirt"), ("applied", None)], self.bring())
         self.domain.lookup().destroy()
         connection = self.daemon.connect()
