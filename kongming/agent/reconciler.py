@@ -119,7 +119,7 @@ class Reconciler:
         was_in_place = held.process is not None and not memory.unfinished and memory.failed is None
         moved_here = None
         if differences and was_in_place:
-            cause = self._cause(held, process, target, live, memory)
+            cause = self._cause(held, target, live, memory)
             LOG.warning("Instance %s drifted (%s): %s", uuid, cause, differences)
             if cause not in USUAL_CAUSES:
                 if not held.enforce:
@@ -151,11 +151,10 @@ class Reconciler:
         outcomes.append(self._outcome(held, result, cause=moved_here))
         return None
 
-    def _cause(
-        self, held: Held, process: str, target: Placement, live: Placement, memory: _Memory
-    ) -> Cause:
+    def _cause(self, held: Held, target: Placement, live: Placement, memory: _Memory) -> Cause:
         uuid = held.instance_uuid
-        if held.process != process:
+        # asked again: it may have been restarted before its threads were looked at
+        if held.process != self._driver.process(uuid):
             return causes.of_new_process(uuid in self._arrived)
         circumstances = self._driver.circumstances(uuid)
         return causes.of_same_process(target, live, memory.parts, circumstances)

@@ -57,17 +57,16 @@ class ChaosTest(ControlPlaneCase):
 
     def wish(self, domain: Domain, number: int, method: str) -> None:
         """Wish for one of four patterns of places."""
-        places = [(FIRST, SECOND)[number >> bit & 1] for bit in range(2)]
-        vcpus = {"0": str(places[0]), "1": str(places[1])}
-        body = {"vcpus": vcpus, "emulator": str(places[1]), "iothreads": {"1": str(places[0])}}
+        one, other = (str((FIRST, SECOND)[number >> bit & 1]) for bit in range(2))
+        body = {"vcpus": {"0": one, "1": other}, "emulator": other, "iothreads": {"1": one}}
         path = "/v1/pins" if method == "POST" else f"/v1/pins/{domain.uuid}"
         more = {"instance_uuid": domain.uuid} if method == "POST" else {}
         self.eventually(lambda: self.kongming.request(method, path, json=body | more).ok, 30)
         self.wished[domain.uuid] = {
-            "vcpu0": vcpus["0"],
-            "vcpu1": vcpus["1"],
-            "emulator": body["emulator"],
-            "iothread1": vcpus["0"],
+            "vcpu0": one,
+            "vcpu1": other,
+            "emulator": other,
+            "iothread1": one,
         }
 
     def in_place(self) -> bool:
