@@ -85,15 +85,11 @@ class ChaosTest(ControlPlaneCase):
         weighted = [*often * 4, *rare * 2, self.take_broker]
         blows += self.random.choices(weighted, k=ROUNDS - len(blows))
         for number, blow in enumerate(blows):
-            for name, (due, come_back) in list(self.back.items()):
-                if number >= due:
-                    del self.back[name]
-                    come_back()
+            self.return_(number)
             self.blows[blow.__name__] += 1
             blow(number)
             time.sleep(self.random.random() / 4)
-        for _, come_back in self.back.values():
-            come_back()
+        self.return_(number=10 * ROUNDS)
         struck = time.monotonic()
         self.eventually(self.in_place, HEALED)
         healed = time.monotonic()
@@ -113,6 +109,17 @@ class ChaosTest(ControlPlaneCase):
         if path := os.environ.get("KONGMING_TEST_CHAOS_FIGURES"):
             with open(path, "a") as file:
                 file.write(figures + "\n")
+
+    def return_(self, number: int) -> None:
+        """Bring back what is due; an agent is ready only where there is a broker."""
+        for name in ("broker", "agent"):
+            if (
+                name in self.back
+                and self.back[name][0] <= number
+                and "broker" not in (self.back.keys() - {name})
+            ):
+                _, come_back = self.back.pop(name)
+                come_back()
 
     def all_applied(self) -> bool:
         """Whether every pin says so."""
