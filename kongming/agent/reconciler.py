@@ -133,9 +133,7 @@ class Reconciler:
             moved_here = Cause.MIGRATION
         # what is in place already may stay there, and what is released goes where it may
         astray = Placement(
-            (part, mask)
-            for part, mask in (held.placement or {}).items()
-            if live.get(part) != mask
+            (part, mask) for part, mask in (held.placement or {}).items() if live.get(part) != mask
         )
         if refusals := self._limits.refusals(astray):
             raise transaction.NotApplied(", ".join(refusals))

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from kongming.conductor.manager import ConductorManager
-from kongming.hypervisor.driver import Scope
+from kongming.hypervisor.driver import Event, Scope
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, PLACED, UNKNOWN, VNF, WISH
 from kongming.topology.placement import Part
@@ -293,7 +293,7 @@ class CutOffTest(LifeTestCase):
         self.assertEqual(before, [base.rows(table) for table in ("pins", "claims", "pin_events")])
         with self.fleet.lock:
             del self.fleet.host("one").instances[VNF]
-            self.fleet.events.send("one", VNF)
+            self.fleet.events.send("one", VNF, Event.STOPPED)
         time.sleep(2 * self.interval)
         self.assertEqual(before, [base.rows(table) for table in ("pins", "claims", "pin_events")])
 

@@ -19,6 +19,7 @@ import testtools
 from testtools.testcase import gather_details
 
 from kongming.agent.fights import Rules
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Held, Store
 from kongming.hypervisor.driver import Event, HypervisorError, InstanceGone, NotNow, Scope
@@ -283,7 +284,7 @@ class TestReconciling(DriverTestCase):
         self.wished = Placement({vcpu(n): 0b10 for n in range(4)} | {EMULATOR: 0b01})
         self.store = Store(self.useFixture(fixtures.TempDir()).path, "compute-1")
         self.store.put(Held(self.uuid, 1, self.wished))
-        self.reconciler = Reconciler(self.driver, self.store, Rules(5, 60))
+        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}), Rules(5, 60))
 
     def bring(self, retry=False):
         done = self.reconciler.bring(self.uuid, retry)

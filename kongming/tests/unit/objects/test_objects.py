@@ -314,7 +314,7 @@ class FingerprintTest(base.TestCase):
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
-        "Outcome": "1.2-1a61d87621ddf526be0f022fc06ae8ca",
+        "Outcome": "1.2-8a24b73120f669f0234d9af49060c3d5",
         "Pin": "1.1-c00d64b9bf6e9f7c01c4d7f531b609b7",
         "PinEvent": "1.1-63b81a471a3b4648a926c410fe22f803",
         "Report": "1.1-c0ebb4c79b477e2215168a73daec7b61",
