@@ -19,7 +19,7 @@ import libvirt
 
 IMAGES = pathlib.Path("/var/lib/libvirt/images")
 LOGS = pathlib.Path("/var/log/libvirt/qemu")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 BACKINGS = {
     "": "",
