@@ -63,7 +63,7 @@ class NumaCase(base.BareTestCase):
         self.addCleanup(guest.run_program, "stop", uuid=uuid)
         return uuid
 
-    def call(self, guest: Guest, *calls: tuple[str, ...]) -> list[Any]:
+    def call(self, guest: Guest, *calls: tuple[Any, ...]) -> list[Any]:
         """Have the driver of the agent called in the guest; return the answers.
 
         :param calls: as ``programs/driver.py`` wants them.

@@ -2,14 +2,12 @@
 """Have the agent's driver for libvirt do something. Runs in the lab.
 
 Reads a JSON object from standard input with ``calls``, a list of ``[method, argument, ...]``:
-``host``; ``read`` and ``unpinned`` with a UUID, ``read`` also with a scope; ``write`` with a UUID,
-a scope, a part such as ``vcpu0`` or ``memory`` and a CPU set (for memory, of nodes). Writes an
-object with ``answers``, for each call an object of ``seconds`` and either ``answer``, where hosts
-and placements are as their ``to_dict`` has them, or ``error``.
+``host``; ``unpinned`` with a UUID; ``read`` with a UUID and a scope; ``write`` with a UUID, a scope
+and a placement. Writes an object with ``answers``, for each call an object of ``seconds`` and
+either ``answer`` or ``error``. Hosts and placements are as their ``to_dict`` has them.
 """
 
 import json
-import re
 import sys
 import time
 from typing import Any
@@ -17,14 +15,13 @@ from typing import Any
 from kongming import backend as backend
 from kongming.hypervisor import libvirt as kongming_libvirt
 from kongming.hypervisor.driver import HypervisorError, Scope
-from kongming.topology import cpuset
-from kongming.topology.placement import Part
+from kongming.topology.placement import Placement
 
 # An emulated CPU, on a busy machine at that.
 kongming_libvirt.PATIENCE_SECONDS = 120
 
 
-def call(driver: kongming_libvirt.LibvirtDriver, method: str, *arguments: str) -> dict[str, Any]:
+def call(driver: kongming_libvirt.LibvirtDriver, method: str, *arguments: Any) -> dict[str, Any]:
     """Call a method; return its answer or its error, and how long it took."""
     begun = time.monotonic()
     try:
@@ -35,18 +32,16 @@ def call(driver: kongming_libvirt.LibvirtDriver, method: str, *arguments: str) -
     return answered | {"seconds": time.monotonic() - begun}
 
 
-def _typed(method: str, arguments: tuple[str, ...]) -> list[Any]:
-    typed: list[Any] = list(arguments)
+def _typed(method: str, arguments: tuple[Any, ...]) -> list[Any]:
+    typed = list(arguments)
     if method in ("read", "write"):
         typed[1] = Scope(arguments[1])
     if method == "write":
-        part = re.fullmatch(r"([a-z]+)(\d*)", arguments[2])
-        assert part
-        typed[2:] = [Part(part[1], int(part[2] or 0)), cpuset.parse(arguments[3])]  # type: ignore
+        typed[2] = Placement.from_dict(arguments[2])
     return typed
 
 
-def main(calls: list[list[str]]) -> dict[str, Any]:
+def main(calls: list[list[Any]]) -> dict[str, Any]:
     """Make the calls one after the other."""
     driver = kongming_libvirt.LibvirtDriver("qemu:///system", "lab")
     try:
