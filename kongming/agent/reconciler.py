@@ -3,7 +3,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from oslo_log import log as logging
 
@@ -192,17 +192,17 @@ class Reconciler:
             if Scope.PERSISTENT in self._driver.scopes(held.instance_uuid):
                 definition = self._driver.read(held.instance_uuid, Scope.PERSISTENT)
                 # KongMing's own entries came with a migration, or before the file was lost
-                own = in_force.joined(held.placement)
+                own = (in_force, held.placement or Placement())
                 given.update(
-                    (part, mask) for part, mask in definition.items() if mask & ~own.get(part, 0)
+                    (part, mask) for part, mask in definition.items() if _is_others(part, mask, own)
                 )
         target = Placement(held.placement or {})
         left = [part for part in in_force if part not in target]
         if left:
             unpinned = self._driver.unpinned(held.instance_uuid)
             for part in left:
-                if part in unpinned:
-                    target[part] = given.get(part, unpinned[part])
+                if part in unpinned or part.is_number:
+                    target[part] = given.get(part, unpinned.value(part))
         return target, given
 
     def _outcome(
@@ -218,3 +218,12 @@ class Reconciler:
             in_force=now.in_force if now else None,
             cause=cause,
         )
+
+
+def _is_others(part: Part, value: int, own: Iterable[Placement]) -> bool:
+    """Whether the entry of a definition has something that no placement of KongMing has."""
+    if part.is_number:
+        return all(placement.get(part) != value for placement in own)
+    for placement in own:
+        value &= ~placement.get(part, 0)
+    return value != 0

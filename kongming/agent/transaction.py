@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from oslo_log import log as logging
 
 from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, NotNow, Scope
+from kongming.topology import bandwidth
 from kongming.topology.placement import Part, Placement
 
 LOG = logging.getLogger(__name__)
@@ -37,9 +38,7 @@ def carry_out(driver: Driver, uuid: str, target: Placement, live: Placement) -> 
                 if scope not in driver.scopes(uuid):
                     continue
                 before[scope] = driver.read(uuid, scope)
-            changes = Placement(
-                (part, mask) for part, mask in target.items() if before[scope].get(part) != mask
-            )
+            changes = _changes(scope, target, before[scope])
             if changes:
                 begun += [(scope, part) for part in changes]
                 driver.write(uuid, scope, changes)
@@ -61,24 +60,40 @@ def carry_out(driver: Driver, uuid: str, target: Placement, live: Placement) -> 
         raise NotApplied(str(error)) from error
 
 
+def _changes(scope: Scope, target: Placement, before: Placement) -> Placement:
+    """Return what is to be written, in an order that the kernel accepts."""
+    if scope is Scope.LIVE:
+        changes = {part: mask for part, mask in target.items() if before.value(part) != mask}
+    else:
+        changes = {
+            part: mask
+            for part, mask in target.items()
+            if before.get(part) != mask and not part.is_live_only
+        }
+    return Placement(bandwidth.ordered(changes, before))
+
+
 def _undo(
     driver: Driver, uuid: str, begun: list[tuple[Scope, Part]], before: dict[Scope, Placement]
 ) -> list[str]:
     """Bring parts back, last first; return what could not be, in words."""
     unpinned = driver.unpinned(uuid)
-    was = {scope: unpinned | placement for scope, placement in before.items()}
-    left = _displaced(driver, uuid, begun, unpinned, was)
+    was = {scope: _whole(scope, placement, unpinned) for scope, placement in before.items()}
     refusals: dict[tuple[Scope, Part], str] = {}
-    for scope, part in reversed(left):
-        try:
-            driver.write(uuid, scope, Placement({part: was[scope].get(part, 0)}))
-        except InstanceGone:
-            raise
-        except HypervisorError as error:
-            refusals[scope, part] = str(error)
+    left, now = _displaced(driver, uuid, begun, unpinned, was)
+    for scope in reversed(was):
+        back = {part: was[scope].value(part) for there, part in reversed(left) if there == scope}
+        for part, value in bandwidth.ordered(back, now[scope]).items():
+            try:
+                driver.write(uuid, scope, Placement({part: value}))
+            except InstanceGone:
+                raise
+            except HypervisorError as error:
+                refusals[scope, part] = str(error)
+    left, _ = _displaced(driver, uuid, begun, unpinned, was)
     return [
         refusals.get((scope, part), f"{part}: the kernel disagrees") + f" ({scope.value})"
-        for scope, part in _displaced(driver, uuid, begun, unpinned, was)
+        for scope, part in left
     ]
 
 
@@ -87,7 +102,16 @@ def _displaced(
     uuid: str,
     begun: list[tuple[Scope, Part]],
     unpinned: Placement,
-    was: Mapping[Scope, Mapping[Part, int]],
-) -> list[tuple[Scope, Part]]:
-    now = {scope: unpinned | driver.read(uuid, scope) for scope in was}
-    return [(scope, part) for scope, part in begun if now[scope].get(part) != was[scope].get(part)]
+    was: Mapping[Scope, Placement],
+) -> tuple[list[tuple[Scope, Part]], dict[Scope, Placement]]:
+    """Return which of the parts are not as they were, and how everything is."""
+    now = {scope: _whole(scope, driver.read(uuid, scope), unpinned) for scope in was}
+    left = [
+        (scope, part) for scope, part in begun if now[scope].value(part) != was[scope].value(part)
+    ]
+    return left, now
+
+
+def _whole(scope: Scope, placement: Placement, unpinned: Placement) -> Placement:
+    """Return what was read, with what a definition leaves out."""
+    return placement if scope is Scope.LIVE else Placement(unpinned | placement)

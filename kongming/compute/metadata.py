@@ -19,6 +19,7 @@ _FIELDS = {
     "near",
     "numa_nodes",
     "pci_device",
+    "qos",
     "thread_policy",
     "vcpus",
 }

@@ -19,6 +19,9 @@ class GroupError(OSError):
 class Groups:
     """The groups of a process. Files are named as the kernel does: ``cpuset.mems``, ``cpu.max``.
 
+    A number of QoS is in the group of the part that it is of, and those of the whole instance in
+    the group around them. Under systemd that one lies in a scope, which has the weight.
+
     Every method raises OSError when the process is gone, or the kernel refuses.
     """
 
@@ -26,6 +29,7 @@ class Groups:
         self._tasks = f"{proc}/{pid}/task"
         with open(f"{proc}/self/mountinfo", encoding="utf-8") as file:
             self._mounts = dict(_mounts(file.read()))
+        self._found: dict[str, dict[Part, str]] = {}
 
     def version(self, controller: str) -> int:
         """Return 1 or 2: in which hierarchy a controller such as ``cpu`` is."""
@@ -53,14 +57,22 @@ class Groups:
             stream.write(f"{text}\n")
 
     def _path(self, part: Part, file: str) -> str:
-        path = self._paths(file.partition(".")[0]).get(part)
+        paths = self._paths(file.partition(".")[0])
+        if part.owner in ("cpu", "global"):
+            path = paths[EMULATOR].rpartition("/")[0] if EMULATOR in paths else None
+            if path is not None and part.owner == "cpu":
+                path = path.removesuffix("/libvirt")
+        else:
+            path = paths.get(_owner(part))
         if path is None or not os.path.exists(f"{path}/{file}"):
             raise GroupError(f"libvirt has made no control group with {file} for {part}")
         return f"{path}/{file}"
 
     def _paths(self, controller: str) -> dict[Part, str]:
+        if controller in self._found:
+            return self._found[controller]
         hierarchy = controller if controller in self._mounts else ""
-        found = {}
+        found = self._found[controller] = {}
         for tid in os.listdir(self._tasks):
             try:
                 with open(f"{self._tasks}/{tid}/cgroup", encoding="utf-8") as file:
@@ -74,6 +86,12 @@ class Groups:
                     inside = path.removeprefix(root.rstrip("/"))
                     found[_part(name)] = f"{point}{inside}"
         return found
+
+
+def _owner(part: Part) -> Part:
+    if part.owner == "vcpu":
+        return Part("vcpu", part.number)
+    return Part("iothread", part.number) if part.owner == "iothread" else EMULATOR
 
 
 def _part(name: re.Match[str]) -> Part:

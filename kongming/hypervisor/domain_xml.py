@@ -2,11 +2,25 @@
 """What a libvirt domain document says about an instance: its size, its owner, its pins."""
 
 import dataclasses
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from kongming.topology import cpuset
+from kongming.topology.part import Number
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
+#: The numbers of QoS in ``<cputune>``; libvirt has one for all vCPUs, and one for all I/O threads.
+_NUMBERS: tuple[tuple[str, Number], ...] = (
+    ("shares", "cpu_shares"),
+    ("global_quota", "global_quota"),
+    ("global_period", "global_period"),
+    ("emulator_quota", "emulator_quota"),
+    ("emulator_period", "emulator_period"),
+    ("iothread_quota", "iothread_quota"),
+    ("iothread_period", "iothread_period"),
+    ("quota", "vcpu_quota"),
+    ("period", "vcpu_period"),
+)
 #: Nova's metadata, whatever its version (nova.virt.libvirt.config.NOVA_NS ends in 1.0 or 1.1).
 _NOVA = "{http://openstack.org/xmlns/libvirt/nova/"
 
@@ -22,8 +36,9 @@ class Domain:
     ``vcpus`` are those that it has now, of the ``max_vcpus`` that it can be given.
     ``iothreads`` are the ids of its I/O threads. ``cpuset`` is ``<vcpu cpuset>``, the
     pCPUs of every thread without an entry of its own; 0 if not given. ``pins`` has just the
-    explicit entries of ``<cputune>`` and ``<numatune>``; ``memory_mode`` is None without
-    ``<numatune><memory>``. The last three come from Nova's metadata, if that is there.
+    explicit entries of ``<cputune>`` and ``<numatune>``, and ``numbers`` those of QoS, shares as
+    they stand there; ``memory_mode`` is None without ``<numatune><memory>``. The last three come
+    from Nova's metadata, if that is there.
     """
 
     uuid: str
@@ -34,6 +49,7 @@ class Domain:
     iothreads: tuple[int, ...]
     cpuset: int
     pins: Placement
+    numbers: Placement
     memory_mode: str | None
     display_name: str | None
     project_id: str | None
@@ -58,16 +74,19 @@ def parse(document: str) -> Domain:
         root = ElementTree.fromstring(document)
         vcpu = _child(root, "vcpu")
         maximum = int(vcpu.text or "")
+        current = int(vcpu.get("current", maximum))
+        iothreads = _iothreads(root)
         memory = root.find("./numatune/memory")
         return Domain(
             uuid=_child(root, "uuid").text or "",
             name=_child(root, "name").text or "",
             memory_mib=int(_child(root, "memory").text or "") // 1024,
-            vcpus=int(vcpu.get("current", maximum)),
+            vcpus=current,
             max_vcpus=maximum,
-            iothreads=_iothreads(root),
+            iothreads=iothreads,
             cpuset=cpuset.parse(vcpu.attrib["cpuset"]) if "cpuset" in vcpu.attrib else 0,
             pins=_pins(root),
+            numbers=_numbers(root, range(current), iothreads),
             memory_mode=None if memory is None else memory.get("mode"),
             **_nova(root),
         )
@@ -103,6 +122,18 @@ def _pins(root: ElementTree.Element) -> Placement:
     for entry in root.findall("./numatune/memory[@nodeset]"):
         pins[MEMORY] = cpuset.parse(entry.attrib["nodeset"])
     return pins
+
+
+def _numbers(
+    root: ElementTree.Element, vcpus: Iterable[int], iothreads: Iterable[int]
+) -> Placement:
+    owners = {"vcpu": vcpus, "iothread": iothreads}
+    found = Placement()
+    for name, kind in _NUMBERS:
+        for entry in root.findall(f"./cputune/{name}"):
+            for number in owners.get(Part(kind).owner, (0,)):
+                found[Part(kind, number)] = int(entry.text or "")
+    return found
 
 
 def _nova(root: ElementTree.Element) -> dict[str, str | None]:

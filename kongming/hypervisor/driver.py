@@ -112,13 +112,16 @@ class Driver(abc.ABC):
     def read(self, uuid: str, scope: Scope) -> Placement:
         """Return where the parts of a running instance are.
 
-        LIVE tells every part, from the kernel; PERSISTENT just the parts for which the
-        definition has an entry of its own.
+        LIVE tells every part, from the kernel, but for numbers of QoS at their default;
+        PERSISTENT just the parts for which the definition has an entry of its own.
         """
 
     @abc.abstractmethod
     def unpinned(self, uuid: str) -> Placement:
-        """Return what every part of a running instance may use when nobody pins it."""
+        """Return what every part of a running instance may use when nobody pins it.
+
+        A number of QoS that is absent is then at its default.
+        """
 
     @abc.abstractmethod
     def memory(self, uuid: str) -> Residency:

@@ -10,7 +10,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from kongming.hypervisor import numa_maps, proc_stat
+from kongming.hypervisor import cpu_time, numa_maps, proc_stat
+from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
 from kongming.topology.counted import CpuTime, Thread
@@ -106,6 +107,31 @@ class Kernel:
         with open(f"{self._root}/stat") as file:
             return proc_stat.cpu_times(file.read())
 
+    def numbers(self, uuid: str) -> Placement:
+        """Return the numbers of QoS that are not at their default.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._groups(uuid) as groups:
+            return cpu_time.read(groups)
+
+    def tune(self, uuid: str, part: Part, value: int) -> None:
+        """Give a vCPU a number of its own.
+
+        :raises InstanceGone: it has no process here
+        :raises HypervisorError: the kernel refuses, or the host does not control CPU time
+        """
+        with self._groups(uuid) as groups:
+            cpu_time.write(groups, part, value)
+
+    def has_weights(self, uuid: str) -> bool:
+        """Whether what libvirt calls the shares of an instance is a weight of cgroup v2.
+
+        :raises InstanceGone: it has no process here
+        """
+        with self._groups(uuid) as groups:
+            return groups.version("cpu") == 2
+
     def memory_nodes(self, uuid: str) -> int:
         """Return the bitmask of the NUMA nodes from which an instance may take memory.
 
@@ -135,6 +161,11 @@ class Kernel:
         """
         with self.process(uuid) as pid:
             return int(1000 * (_BOOT + self._ticks(pid) / os.sysconf("SC_CLK_TCK")))
+
+    @contextlib.contextmanager
+    def _groups(self, uuid: str) -> Iterator[Groups]:
+        with self.process(uuid) as pid:
+            yield Groups(pid, self._root)
 
     @contextlib.contextmanager
     def process(self, uuid: str) -> Iterator[int]:

@@ -31,9 +31,10 @@ from kongming.hypervisor.driver import (
 from kongming.hypervisor.kernel import Kernel
 from kongming.hypervisor.residency import Residency
 from kongming.objects.instance import ACTIVE_STATES, STATES
-from kongming.topology import capabilities, cpuset, residency
+from kongming.topology import capabilities, cpuset, qos, residency
 from kongming.topology.counted import Sample, Thread
 from kongming.topology.host import Host
+from kongming.topology.part import SHARES
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
 LOG = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ class LibvirtDriver(driver.Driver):
             with self._daemon.answers(uuid) as connection:
                 return self._observe(uuid, self._places(connection))
         with self._running(uuid) as domain:
-            return _definition(domain, scope).pins
+            definition = _definition(domain, scope)
+            return Placement(definition.pins | self._numbers(uuid, definition))
 
     def process(self, uuid: str) -> str:
         return self._kernel.run(uuid)
@@ -153,6 +155,10 @@ class LibvirtDriver(driver.Driver):
         if definition.memory_mode not in (None, "restrictive"):
             # Not by KongMing, and libvirt changes it for nobody: so it was when it started.
             placement[MEMORY] = definition.pins.get(MEMORY, placement[MEMORY])
+        # KongMing writes those of vCPUs past libvirt, so they are somebody else's.
+        for part, value in definition.numbers.items():
+            if part.is_live_only:
+                placement[part] = value
         return placement
 
     def memory(self, uuid: str) -> residency.Residency:
@@ -177,9 +183,11 @@ class LibvirtDriver(driver.Driver):
                 places, vcpus = _cpus(domain.connect()), domain.vcpusFlags(_FLAGS[Scope.LIVE])
                 _wait_until_idle(domain)
                 for part, mask in changes.items():
-                    if not mask:
+                    if part.is_number:
+                        self._write_number(domain, scope, part, mask)
+                    elif not mask:
                         raise HypervisorError("there must be some place")
-                    if part == MEMORY:
+                    elif part == MEMORY:
                         self._write_memory(domain, scope, mask)
                     else:
                         _write_thread(domain, scope, part, _cpu_map(mask, *places), vcpus)
@@ -281,7 +289,28 @@ class LibvirtDriver(driver.Driver):
         # The kernel may allow CPUs and nodes that could be plugged in one day.
         for part in placement:
             placement[part] &= nodes if part == MEMORY else online
+        placement.update(self._kernel.numbers(uuid))
         return placement
+
+    def _numbers(self, uuid: str, definition: domain_xml.Domain) -> Placement:
+        """Return what a definition says of QoS but for vCPUs, with shares as cgroup v1 has them."""
+        numbers = {p: value for p, value in definition.numbers.items() if not p.is_live_only}
+        if SHARES in numbers and self._kernel.has_weights(uuid):
+            numbers[SHARES] = qos.shares_of(numbers[SHARES])
+        return Placement(numbers)
+
+    def _write_number(
+        self, domain: libvirt.virDomain, scope: Scope, part: Part, value: int
+    ) -> None:
+        uuid = domain.UUIDString()
+        if part.is_live_only:
+            if scope is not Scope.LIVE:
+                raise HypervisorError("no definition has one for each vCPU")
+            self._kernel.tune(uuid, part, value)
+            return
+        if part == SHARES and self._kernel.has_weights(uuid):
+            value = qos.weight_of(value)
+        domain.setSchedulerParametersFlags({part.kind: value}, _FLAGS[scope])
 
     def _write_memory(self, domain: libvirt.virDomain, scope: Scope, mask: int) -> None:
         host = self._topology(domain.connect())

@@ -114,6 +114,8 @@ class SimulatedDriver(Driver):
             raise HypervisorError(instance.failures.pop(instance.writes))
         if scope is Scope.LIVE:
             self._fleet.tune(instance, part, mask)
+        elif part.is_live_only:
+            raise HypervisorError("no definition has one for each vCPU")
         else:
             instance.check(part, mask, live=False)
             instance.persistent[part] = mask
@@ -229,6 +231,9 @@ class Fleet:
             instance.memory = there.admit(instance.live, instance.spec.memory_mib)
             instance.host = there
             instance.begin()
+            instance.live = Placement(
+                (part, value) for part, value in instance.live.items() if not part.is_live_only
+            )
             instance.persistent = Placement(instance.live)
             instance.stray.clear()
             there.instances[uuid] = source.instances.pop(uuid)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kongming import objects
 from kongming.hypervisor.driver import HypervisorError
 from kongming.hypervisor.fleet import HostSpec, InstanceSpec, allocate
-from kongming.topology import cpuset
+from kongming.topology import bandwidth, cpuset
 from kongming.topology.host import Core, Host, NumaNode, Pages
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
@@ -65,26 +65,43 @@ class SimulatedInstance:
         return self.host.effective(self.unpinned() | self.live)
 
     def observed(self) -> Placement:
-        """Return where each part is."""
-        return self.host.effective(self.unpinned() | self.live | self.stray)
+        """Return where each part is, and the numbers that are not at their default."""
+        effective = self.host.effective(self.unpinned() | self.live | self.stray)
+        return Placement(
+            (part, value) for part, value in effective.items() if value != part.default
+        )
 
     def check(self, part: Part, mask: int, live: bool) -> None:
         """Refuse a part or a place that is not there."""
-        if part.kind == "vcpu" and part.number not in range(self.spec.vcpus):
+        owner = part.owner
+        if owner == "vcpu" and part.number not in range(self.spec.vcpus):
             limit = f"is out of range of live cpu count {self.spec.vcpus}"
             raise HypervisorError(f"invalid argument: vcpu {part.number} {limit}")
-        if part.kind == "iothread" and part.number not in self.spec.iothread_ids:
+        if owner == "iothread" and part.number not in self.spec.iothread_ids:
             raise HypervisorError(f"invalid argument: iothread {part.number} not found")
         self.host.check(part, mask, live)
 
     def place(self, part: Part, mask: int) -> None:
         """Check a live change, and move the memory if that is the part."""
         self.check(part, mask, live=True)
+        if part.is_number:
+            self._check_limits(part, mask)
         if part == MEMORY:
             # The kernel moves just what is outside of the new nodes.
             stay = {node: mib for node, mib in self.memory.items() if mask >> node & 1}
             moved = self.host.take(mask, self.spec.memory_mib - sum(stay.values()))
             self.memory = {node: mib + stay.get(node, 0) for node, mib in moved.items()}
+
+    def _check_limits(self, part: Part, value: int) -> None:
+        """Refuse, as the kernel does on cgroup v1, a group with more than the one around it."""
+        now = Placement(self.observed() | {part: value})
+        threads = [Part("emulator_quota")]
+        threads += [Part("vcpu_quota", number) for number in range(self.spec.vcpus)]
+        threads += [Part("iothread_quota", number) for number in self.spec.iothread_ids]
+        whole = bandwidth.limit(now, Part("global_quota"))
+        if any(bandwidth.exceeds(bandwidth.limit(now, quota), whole) for quota in threads):
+            file = f"cpu.cfs_{part.measure}_us"
+            raise HypervisorError(f"Invalid value '{value}' for '{file}': Invalid argument")
 
     def report(self) -> objects.Instance:
         """Return the instance as a driver tells it."""
@@ -122,11 +139,13 @@ class SimulatedHost:
         placement = Placement()
         for part, mask in entries.items():
             usable = self.spec.node_ids if part == MEMORY else self.online
-            placement[part] = mask & usable or usable
+            placement[part] = mask if part.is_number else mask & usable or usable
         return placement
 
     def check(self, part: Part, mask: int, live: bool) -> None:
         """Refuse places that the host lacks; ``live`` also those that are offline."""
+        if part.is_number:
+            return
         if mask <= 0:
             what = "node" if part == MEMORY else "cpu"
             raise HypervisorError(f"invalid argument: Empty {what} list for pinning")

@@ -32,7 +32,7 @@ class Meter:
         """Return what was counted by ``now``, as if all had been as it is since the last time."""
         elapsed, self._now = now - self._now, now
         observed = {
-            uuid: instance.observed()
+            uuid: instance.observed().places
             for uuid, instance in self._host.instances.items()
             if instance.running
         }

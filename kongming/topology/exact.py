@@ -12,7 +12,7 @@ from kongming.topology.wish import EVERY, Wish
 
 
 def place(wish: Wish, size: Size) -> Placement:
-    """Return the placement of the parts that have an exact place."""
+    """Return the placement of the parts that have an exact place, and the numbers of QoS."""
     placement = Placement()
     if wish.vcpus or wish.every_vcpu is not None:
         for number in range(size.vcpus):
@@ -25,6 +25,8 @@ def place(wish: Wish, size: Size) -> Placement:
         placement[EMULATOR] = wish.emulator
     if wish.memory_nodes is not None:
         placement[MEMORY] = wish.memory_nodes
+    if wish.qos is not None:
+        placement.update(wish.qos.parts(size.vcpus, size.iothreads))
     return placement
 
 
@@ -88,10 +90,13 @@ def _asked(wish: Wish) -> list[tuple[str, int]]:
 
 
 def _missing_parts(wish: Wish, size: Size) -> Iterator[Reason]:
-    for number in sorted(wish.vcpus):
+    named = [(f"vcpus.{number}", number) for number in sorted(wish.vcpus)]
+    if wish.qos is not None:
+        named += [(f"qos.vcpus.{number}", number) for number in sorted(wish.qos.vcpus)]
+    for field, number in named:
         if number >= size.vcpus:
             yield Reason(
-                f"vcpus.{number}",
+                field,
                 "vcpu_unknown",
                 f"the instance has no vCPU {number} (it has {size.vcpus})",
             )
@@ -102,6 +107,10 @@ def _missing_parts(wish: Wish, size: Size) -> Iterator[Reason]:
                 "iothread_unknown",
                 f"the instance has no I/O thread {number}",
             )
+    if wish.qos is not None and not size.iothreads:
+        for name in wish.qos.numbers:
+            if name.startswith("iothread_"):
+                yield Reason(f"qos.{name}", "iothread_unknown", "the instance has no I/O threads")
 
 
 def _missing_places(wish: Wish, asked: list[tuple[str, int]], host: Host) -> Iterator[Reason]:

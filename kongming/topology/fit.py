@@ -68,7 +68,7 @@ class Question:
             )
             for node in self._guest_nodes
         ]
-        self._names_places = bool(self._exact or wish.vcpus)
+        self._names_places = bool(self._exact or wish.vcpus or wish.qos)
         # else the room for it is looked at with the choice
         self._only_binds_memory = MEMORY in self._exact and not any(
             node.memory_mib for node in self._guest_nodes

@@ -2,32 +2,18 @@
 """Where the parts of one instance live on one host: asked for, or observed."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, qos
+from kongming.topology.part import EMULATOR, MEMORY, Kind, Part
 
-Kind = Literal["vcpu", "iothread", "emulator", "memory"]
-
-
-class Part(NamedTuple):
-    """One thing of an instance that can be placed; only vCPUs and I/O threads are numbered."""
-
-    kind: Kind
-    number: int = 0
-
-    def __str__(self) -> str:
-        names = {"vcpu": f"vCPU {self.number}", "iothread": f"I/O thread {self.number}"}
-        return names.get(self.kind, self.kind)
-
-
-EMULATOR = Part("emulator")
-MEMORY = Part("memory")
+__all__ = ["EMULATOR", "MEMORY", "Kind", "Part", "Placement"]
 
 
 class Placement(dict[Part, int]):
-    """Bitmask of pCPUs for each part (of NUMA nodes for ``MEMORY``).
+    """Bitmask of pCPUs for each part (of NUMA nodes for ``MEMORY``), and the numbers of QoS.
 
-    A part that is absent is not controlled.
+    A part that is absent is not controlled; of what is observed, it is a number at its default.
     """
 
     @property
@@ -53,9 +39,14 @@ class Placement(dict[Part, int]):
         """Bitmask of all pCPUs on which some thread may run."""
         mask = 0
         for part, cpus in self.items():
-            if part.kind != "memory":
+            if not (part.is_number or part == MEMORY):
                 mask |= cpus
         return mask
+
+    @property
+    def places(self) -> "Placement":
+        """The parts with a place: all but the numbers of QoS."""
+        return Placement((part, mask) for part, mask in self.items() if not part.is_number)
 
     @property
     def exclusive(self) -> int:
@@ -68,20 +59,26 @@ class Placement(dict[Part, int]):
             mask.bit_length() - 1 for mask in alone if alone.count(mask) == 1
         )
 
-    def joined(self, other: "Placement | None") -> "Placement":
-        """Return the placement in which each part may be where either has it."""
-        other = other or Placement()
-        return Placement(
-            {part: self.get(part, 0) | other.get(part, 0) for part in {**self, **other}}
-        )
+    def joined(self, newer: "Placement | None") -> "Placement":
+        """Return the placement in which each part may be where either has it.
+
+        A number cannot be both: it is that of the newer one.
+        """
+        joined = Placement(self)
+        for part, value in (newer or {}).items():
+            joined[part] = value if part.is_number else joined.get(part, 0) | value
+        return joined
+
+    def value(self, part: Part) -> int:
+        """Return where a part is observed (0: it is not), or its number."""
+        return self.get(part, part.default)
 
     def differences(self, observed: "Placement") -> list[str]:
-        """Name each part that is not where this placement wants it, in words for a reason."""
+        """Name each part that is not as this placement wants it, in words for a reason."""
         return [
-            f"{part} is on {cpuset.to_text(observed.get(part, 0)) or 'nothing'}"
-            f" instead of {cpuset.to_text(mask)}"
-            for part, mask in self.items()
-            if observed.get(part) != mask
+            _difference(part, observed.value(part), value)
+            for part, value in self.items()
+            if observed.value(part) != value
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +94,8 @@ class Placement(dict[Part, int]):
             }
         if MEMORY in self:
             data["memory"] = {"nodes": cpuset.to_text(self[MEMORY])}
+        if numbers := qos.to_dict(self):
+            data["qos"] = numbers
         return data
 
     @classmethod
@@ -111,4 +110,12 @@ class Placement(dict[Part, int]):
             placement[EMULATOR] = cpuset.parse(data["emulator"])
         if "memory" in data:
             placement[MEMORY] = cpuset.parse(data["memory"]["nodes"])
+        placement.update(qos.from_dict(data.get("qos", {})))
         return placement
+
+
+def _difference(part: Part, observed: int, wanted: int) -> str:
+    if part.is_number:
+        return f"{part} is {part.in_words(observed)} instead of {part.in_words(wanted)}"
+    there = cpuset.to_text(observed) or "nothing"
+    return f"{part} is on {there} instead of {cpuset.to_text(wanted)}"

@@ -5,9 +5,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kongming.topology import cpuset, form, layout
+from kongming.topology import cpuset, form, layout, qos
 from kongming.topology.form import PageSize, WishError
 from kongming.topology.layout import GuestNode
+from kongming.topology.qos import Qos
 
 __all__ = ["CPU_POLICIES", "EMULATOR_POLICIES", "EVERY", "THREAD_POLICIES", "Wish", "WishError"]
 
@@ -29,8 +30,8 @@ class Wish:
     how those use the siblings of a core. ``numa_nodes`` is the layout that the guest sees,
     or how many even nodes it has; ``page_size`` (KiB or a word) is for a layout that does
     not list its nodes. ``near`` and ``avoid`` name other instances by uuid. ``override`` takes
-    an instance over that others gave pCPUs for itself. Without ``enforce`` nobody puts back what
-    somebody moves.
+    an instance over that others gave pCPUs for itself. ``qos`` is how much CPU time its parts get.
+    Without ``enforce`` nobody puts back what somebody moves.
     """
 
     cpu_policy: str = "shared"
@@ -48,6 +49,7 @@ class Wish:
     near: str | None = None
     override: bool = False
     enforce: bool = True
+    qos: Qos | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Wish":
@@ -84,6 +86,7 @@ class Wish:
             near=None if near is None else form.instance("near", near),
             override=bool(data.get("override")),
             enforce=data.get("enforce") is not False,
+            qos=qos.parse("qos", data["qos"]) if "qos" in data else None,
         )
         if data.get("thread_policy") and wish.cpu_policy != "dedicated":
             raise WishError("thread_policy", "is for cpu_policy dedicated alone")
@@ -123,6 +126,7 @@ class Wish:
             ("avoid", list(self.avoid)),
             ("near", self.near),
             ("override", self.override),
+            ("qos", None if self.qos is None else self.qos.to_dict()),
         )
         data = {"cpu_policy": self.cpu_policy} | {key: value for key, value in fields if value}
         return data if self.enforce else data | {"enforce": False}

@@ -22,7 +22,12 @@ FILTERS = ("host", "project_id", "status", "user_id")
 #: The version that brought causes, and wishes that leave drifts as they are.
 CAUSES = Version(1, 7)
 #: The version that brought a field of the wish.
-_SINCE = {"pci_device": Version(1, 3), "override": Version(1, 4), "enforce": CAUSES}
+_SINCE = {
+    "pci_device": Version(1, 3),
+    "override": Version(1, 4),
+    "enforce": CAUSES,
+    "qos": Version(1, 8),
+}
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
@@ -51,6 +56,7 @@ class Placement(wtypes.Base):
     emulator = wtypes.text
     iothreads = wtypes.DictType(wtypes.text, wtypes.text)
     memory = Memory
+    qos = Raw()
 
 
 class WishBody(wtypes.Base):
@@ -68,6 +74,7 @@ class WishBody(wtypes.Base):
     pci_device = wtypes.text
     override = bool
     enforce = bool
+    qos = Raw()
 
     def wish(self, prefix: str = "") -> Wish:
         """Return the wish.
