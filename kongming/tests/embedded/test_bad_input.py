@@ -257,6 +257,71 @@ ROWS: dict[str, Row] = {
     "pci_device_unknown": post(
         "pci_device", "0000:3b:00.1", pci_device="0000:3b:00.1", code="pci_device_unknown"
     ),
+    "qos_null": post("qos", "an object", qos=None),
+    "qos_list": post("qos", "an object", qos=[]),
+    "qos_empty": post("qos", "must name some quota", qos={}),
+    "qos_unknown_field": post("qos.vcpu_shares", "unknown field", qos={"vcpu_shares": 5}),
+    "qos_in_put": put("qos.cpu_shares", "from 20 to 102400", qos={"cpu_shares": 19}),
+    **{
+        f"qos_{name}_{value}": post(f"qos.{name}", f"from {low} to {high}", qos={name: value})
+        for name, low, high in (
+            ("cpu_shares", 20, 102400),
+            ("global_quota", 1000, 17592186044415),
+            ("global_period", 1000, 1000000),
+            ("vcpu_quota", 1000, 17592186044415),
+            ("vcpu_period", 1000, 1000000),
+            ("emulator_quota", 1000, 17592186044415),
+            ("emulator_period", 1000, 1000000),
+            ("iothread_quota", 1000, 17592186044415),
+            ("iothread_period", 1000, 1000000),
+        )
+        for value in (low - 1, high + 1, -2, "5000", 5000.5, True, None)
+    },
+    **{
+        f"qos_vcpus_{name}_{value}": post(
+            f"qos.vcpus.0-1.{name}",
+            f"from {low} to {high}",
+            qos={"vcpus": {"0-1": {name: value}}},
+        )
+        for name, low, high in (
+            ("quota", 1000, 17592186044415),
+            ("period", 1000, 1000000),
+            ("weight", 1, 10000),
+        )
+        for value in (low - 1, high + 1, -2, "5000", None)
+    },
+    "qos_vcpus_list": post("qos.vcpus", "an object", qos={"vcpus": [1]}),
+    "qos_vcpus_malformed": post("qos.vcpus.x", qos={"vcpus": {"x": {"quota": 5000}}}),
+    "qos_vcpus_number": post("qos.vcpus.1", "an object", qos={"vcpus": {"1": 5000}}),
+    "qos_vcpus_empty": post("qos.vcpus.1", "an object", qos={"vcpus": {"1": {}}}),
+    "qos_vcpus_unknown_field": post(
+        "qos.vcpus.1.shares", "unknown field", qos={"vcpus": {"1": {"shares": 5}}}
+    ),
+    "qos_vcpus_named_twice": post(
+        "qos.vcpus.0", "0 is named twice", qos={"vcpus": {"0-1": {"weight": 5}, "0": {"weight": 5}}}
+    ),
+    "qos_vcpu_unknown": post(
+        "qos.vcpus.2", "no vCPU 2", qos={"vcpus": {"1-2": {"weight": 5}}}, code="vcpu_unknown"
+    ),
+    "qos_iothread_unknown": post(
+        "qos.iothread_quota",
+        "no I/O threads",
+        qos={"iothread_quota": 5000},
+        code="iothread_unknown",
+    ),
+    "qos_above_the_whole": post(
+        "qos.vcpus.1.quota",
+        "more CPU time than global_quota",
+        qos={"global_quota": 50000, "vcpus": {"1": {"quota": 50001}}},
+    ),
+    "wish_of_candidates_qos": Row(
+        "POST",
+        "/v1/candidates",
+        400,
+        "invalid_field",
+        ("wish.qos.cpu_shares",),
+        {"wish": {"qos": {"cpu_shares": 1}}, "size": {"vcpus": 1, "memory_mib": 1}},
+    ),
     # types
     "instance_uuid_number": post("instance_uuid", "a string", instance_uuid=5),
     "instance_uuid_list": post("instance_uuid", "a string", instance_uuid=[OTHER]),

@@ -93,6 +93,37 @@ class TestParse(testtools.TestCase):
         )
         self.assertEqual("strict", domain.memory_mode)
 
+    def test_numbers(self):
+        domain = domain_xml.parse(
+            document(
+                vcpu="<vcpu current='2'>4</vcpu>",
+                more="""
+                <iothreads>1</iothreads>
+                <cputune>
+                  <shares>2048</shares>
+                  <period>50000</period>
+                  <quota>-1</quota>
+                  <global_quota>70000</global_quota>
+                  <emulator_period>60000</emulator_period>
+                  <iothread_quota>8000</iothread_quota>
+                </cputune>""",
+            )
+        )
+        self.assertEqual({}, domain.pins)
+        self.assertEqual(
+            {
+                Part("cpu_shares"): 2048,
+                Part("vcpu_period", 0): 50000,
+                Part("vcpu_period", 1): 50000,
+                Part("vcpu_quota", 0): -1,
+                Part("vcpu_quota", 1): -1,
+                Part("global_quota"): 70000,
+                Part("emulator_period"): 60000,
+                Part("iothread_quota", 1): 8000,
+            },
+            domain.numbers,
+        )
+
     def test_memory_by_guest_node_alone_is_no_entry(self):
         domain = domain_xml.parse(
             document(more="<numatune><memnode cellid='0' mode='strict' nodeset='2'/></numatune>")

@@ -31,7 +31,7 @@ def period(quota: Part) -> Part:
 @strategies.composite
 def states(draw: strategies.DrawFn) -> dict[Part, int]:
     """Limits of all groups that the kernel accepts."""
-    numbers = {}
+    numbers: dict[Part, int] = {}
     whole = draw(limits)
     for quota in (GLOBAL, *INSIDE):
         limit = whole if quota == GLOBAL else draw(limits)

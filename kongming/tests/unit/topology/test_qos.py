@@ -78,7 +78,7 @@ class ParseTest(base.TestCase):
             ),
         ):
             error = self.assertRaises(WishError, qos.parse, "qos", data)
-            self.assertEqual(field, error.field, data)
+            self.assertEqual(field, error.field)
             self.assertIn(words, error.reason)
 
     def test_bounds(self) -> None:
@@ -111,7 +111,8 @@ class ParseTest(base.TestCase):
         """Insist on the least and the greatest value of a field."""
         for value in (low, high):
             qos.parse("qos", of(value))
-        for value in (low - 1, high + 1, 0, -2, None, True, 5000.5, "5000"):
+        refused: tuple[Any, ...] = (low - 1, high + 1, 0, -2, None, True, 5000.5, "5000")
+        for value in refused:
             error = self.assertRaises(WishError, qos.parse, "qos", of(value))
             self.assertEqual(field, error.field)
             self.assertIn(f"from {low} to {high}", error.reason)
