@@ -52,6 +52,7 @@ STORY = (
     ("contract_2018/mapping-change", "applied"),
     ("contract_2018/mapping-delete", "released"),
     ("contract_2018/mapping-missing", None),
+    ("pins/qos", "applied"),
 )
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time asked for through the API."""
 
+from typing import Any
+
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import VNF
 from kongming.topology.part import Part
@@ -31,6 +33,7 @@ class QosTest(base.EmbeddedTestCase):
         self.assertEqual((WISH, {"qos": PLACED}), (created["qos"], created["placement"]))
         self.assertEqual(WISH, self.wait_for("applied")["qos"])
         self.assertEqual(OBSERVED, self.observed()["qos"])
+        self.eventually(lambda: self.shown() == OBSERVED)
         self.assertEqual(WISH, self.history()[0]["wish"]["qos"])
 
         # the next wish has places too, and lets go of most of the numbers
@@ -42,30 +45,30 @@ class QosTest(base.EmbeddedTestCase):
         self.assertEqual({"vcpus": shown["qos"]["vcpus"]}, self.observed()["qos"])
 
         self.request("DELETE", f"/v1/pins/{VNF}")
-        self.wait_until_free()
+        self.eventually(lambda: "qos" not in self.observed())
 
-    def wait_until_free(self) -> None:
-        """Wait until no number of VNF is set."""
-        base.eventually(lambda: "qos" not in self.observed())
+    def shown(self) -> Any:
+        """Return the numbers of the instance as the API shows them."""
+        return self.get(f"/v1/instances/{VNF}").json()["observed"].get("qos")
 
     def test_corrected(self) -> None:
         self.pin(qos=WISH)
         self.wait_for("applied")
         self.fleet.tamper(VNF, Part("vcpu_quota", 0), 1000)
         drift = "vCPU 0's quota is 1000 µs instead of 50000 µs"
-        base.eventually(lambda: drift in [event["reason"] for event in self.history()])
+        self.eventually(lambda: drift in [event["reason"] for event in self.history()])
         self.wait_for("applied")
         self.assertEqual(OBSERVED, self.observed()["qos"])
 
     def test_versions_before(self) -> None:
-        headers = {"OpenStack-API-Version": "resource_pin 1.4"}
+        headers = {"OpenStack-API-Version": "resource_pin 1.6"}
         size = {"vcpus": 2, "memory_mib": 512}
         for path, body, field in (
             ("/v1/pins", {"instance_uuid": VNF, "qos": WISH}, "qos"),
             ("/v1/candidates", {"wish": {"qos": WISH}, "size": size}, "wish.qos"),
         ):
             answer = self.request("POST", path, json=body, headers=headers)
-            words = f"{field}: is there from version 1.5 on"
+            words = f"{field}: is there from version 1.7 on"
             self.assert_error(answer, 400, "invalid_field", words)
         # what is asked for is shown: else a client would drop it with a change
         self.pin(qos=WISH)

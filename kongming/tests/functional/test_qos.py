@@ -144,7 +144,7 @@ class TestTransaction(QosTestCase):
 
     def test_what_is_not_there(self):
         for scope, part, words in (
-            (Scope.LIVE, Part("vcpu_quota", 7), "vCPU 7's quota: the host has no cpu.cfs_quota_us"),
+            (Scope.LIVE, Part("vcpu_quota", 7), "vCPU 7's quota: libvirt has made no"),
             (Scope.PERSISTENT, Part("vcpu_quota", 0), "no definition has one for each vCPU"),
             (Scope.LIVE, SHARES, "cpu_shares: "),
         ):

@@ -43,6 +43,7 @@ class WishOfTest(base.BareTestCase):
             ('{"vcpus": {"0": 4}}', "vcpus.0", "CPU set"),
             ('{"iothreads": null}', "iothreads", "object"),
             ('{"cpu_policy": "mine"}', "cpu_policy", "dedicated"),
+            ('{"qos": {"cpu_shares": 1}}', "qos.cpu_shares", "from 20 to"),
             ('{"template": "gold"}', "template", "not known"),
         ):
             error = self.assertRaises(WishError, wish_of, text)
@@ -53,7 +54,7 @@ class WishOfTest(base.BareTestCase):
         strategies.dictionaries(
             strategies.sampled_from(
                 ["avoid", "cpu_policy", "emulator", "iothreads", "memory", "near"]
-                + ["numa_nodes", "pci_device", "thread_policy", "vcpus"]
+                + ["numa_nodes", "pci_device", "qos", "thread_policy", "vcpus"]
             ),
             JSON,
         )

@@ -9,7 +9,7 @@ import testtools
 from kongming.hypervisor import cpu_time
 from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.driver import HypervisorError
-from kongming.topology.part import MEMORY, SHARES, Part
+from kongming.topology.part import SHARES, Part
 from kongming.topology.placement import Placement
 
 PID = 40
@@ -24,10 +24,12 @@ class GroupsTestCase(testtools.TestCase):
         self.root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.proc = self.root / "proc"
         (self.proc / "self").mkdir(parents=True)
-        (self.proc / f"{PID}/task/{PID}").mkdir(parents=True)
 
     def process(self, group, *mounts):
-        (self.proc / f"{PID}/task/{PID}/cgroup").write_text(group)
+        for tid, name in enumerate(("emulator", "iothread2", "vcpu0", "vcpu11"), PID):
+            task = self.proc / f"{PID}/task/{tid}"
+            task.mkdir(parents=True, exist_ok=True)
+            (task / "cgroup").write_text(group.replace("emulator", name))
         lines = [
             f"{number} 1 0:{number} {top} {self.root}/{place} rw - {kind} {kind} rw,{options}\n"
             for number, (top, place, kind, options) in enumerate(mounts, 30)
@@ -62,8 +64,6 @@ class TestVersion1(GroupsTestCase):
         )
 
     def test_defaults(self):
-        self.assertFalse(self.groups.is_unified("cpu"))
-        self.assertTrue(self.groups.is_unified("memory"))
         self.assertEqual({}, cpu_time.read(self.groups))
 
     def test_there_and_back(self):
@@ -89,15 +89,6 @@ class TestVersion1(GroupsTestCase):
             cpu_time.write(self.groups, part, part.default)
         self.assertEqual({}, cpu_time.read(self.groups))
 
-    def test_memory_is_of_the_emulator(self):
-        self.groups = self.process(
-            "2:cpuset:/m/emulator\n0::/\n", ("/", "cpuset", "cgroup", "cpuset")
-        )
-        self.make("cpuset/m", {"cpuset.mems": "0"})
-        self.groups.write(MEMORY, "cpuset.mems", "1")
-        self.assertEqual("1", self.get("emulator", "cpuset.mems"))
-        self.assertEqual("1", self.groups.read(MEMORY, "cpuset.mems"))
-
 
 class TestVersion2(GroupsTestCase):
     def setUp(self):
@@ -111,7 +102,6 @@ class TestVersion2(GroupsTestCase):
         )
 
     def test_defaults(self):
-        self.assertTrue(self.groups.is_unified("cpu"))
         self.assertEqual({}, cpu_time.read(self.groups))
 
     def test_the_weight_is_that_of_the_scope(self):
@@ -149,31 +139,26 @@ class TestVersion2(GroupsTestCase):
 
 
 class TestWithout(GroupsTestCase):
-    def refused(self, groups, part):
+    def refused(self, groups, part, file):
         self.assertEqual({}, cpu_time.read(groups))
         error = self.assertRaises(HypervisorError, cpu_time.write, groups, part, 5000)
-        return str(error)
+        self.assertEqual(f"libvirt has made no control group with {file} for {part}", str(error))
 
     def test_no_group_of_its_own(self):
         groups = self.process("1:cpu:/\n8:pids:/a/emulator\n0::/\n", ("/", "cpu", "cgroup", "cpu"))
-        message = self.refused(groups, Part("vcpu_quota", 0))
-        self.assertEqual("the host has no cpu.cfs_quota_us for it", message)
+        for part in (Part("vcpu_quota", 0), Part("global_quota"), Part("emulator_quota")):
+            self.refused(groups, part, "cpu.cfs_quota_us")
+        self.refused(groups, SHARES, "cpu.shares")
 
     def test_no_such_controller(self):
         self.make("cgroup/m", {"cpu.stat": ""})
         groups = self.process("0::/m/emulator\n", ("/", "cgroup", "cgroup2", "nsdelegate"))
-        self.assertEqual("the host has no cpu.max for it", self.refused(groups, Part("vcpu_quota")))
+        self.refused(groups, Part("vcpu_quota", 0), "cpu.max")
 
     def test_no_such_vcpu(self):
         self.make("cgroup/m", V2)
         groups = self.process("0::/m/emulator\n", ("/", "cgroup", "cgroup2", "nsdelegate"))
-        message = self.refused(groups, Part("vcpu_weight", 7))
-        self.assertEqual("the host has no cpu.weight for it", message)
-
-    def test_ended_meanwhile(self):
-        groups = self.process("0::/m/emulator\n", ("/", "cgroup", "cgroup2", "nsdelegate"))
-        self.assertRaises(FileNotFoundError, cpu_time.read, groups)
-        self.assertRaises(FileNotFoundError, cpu_time.write, groups, Part("vcpu_weight", 7), 5000)
+        self.refused(groups, Part("vcpu_weight", 7), "cpu.weight")
 
     def test_what_the_kernel_refuses(self):
         self.make("cgroup/m", V2)
