@@ -68,7 +68,7 @@ class QosTest(base.EmbeddedTestCase):
             ("/v1/candidates", {"wish": {"qos": WISH}, "size": size}, "wish.qos"),
         ):
             answer = self.request("POST", path, json=body, headers=headers)
-            words = f"{field}: is there from version 1.7 on"
+            words = f"{field}: is there from version 1.8 on"
             self.assert_error(answer, 400, "invalid_field", words)
         # what is asked for is shown: else a client would drop it with a change
         self.pin(qos=WISH)

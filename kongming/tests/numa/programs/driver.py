@@ -2,26 +2,26 @@
 """Have the agent's driver for libvirt do something. Runs in the lab.
 
 Reads a JSON object from standard input with ``calls``, a list of ``[method, argument, ...]``:
-``host``; ``unpinned`` with a UUID; ``read`` with a UUID and a scope; ``write`` with a UUID, a scope
-and a placement. Writes an object with ``answers``, for each call an object of ``seconds`` and
-either ``answer`` or ``error``. Hosts and placements are as their ``to_dict`` has them.
+``host``; ``read`` and ``unpinned`` with a UUID, ``read`` also with a scope; ``write`` with a UUID,
+a scope, a part such as ``vcpu0``, ``memory`` or ``vcpu_quota0``, and a CPU set (for memory, of
+nodes) or a number. Writes an object with ``answers``, for each call an object of ``seconds`` and
+either ``answer``, where hosts and placements are as their ``to_dict`` has them, or ``error``.
 """
 
 import json
+import re
 import sys
 import time
 from typing import Any
 
 from kongming import backend as backend
-from kongming.hypervisor import libvirt as kongming_libvirt
 from kongming.hypervisor.driver import HypervisorError, Scope
-from kongming.topology.placement import Placement
+from kongming.hypervisor.libvirt import LibvirtDriver
+from kongming.topology import cpuset
+from kongming.topology.placement import Part, Placement
 
-# An emulated CPU, on a busy machine at that.
-kongming_libvirt.PATIENCE_SECONDS = 120
 
-
-def call(driver: kongming_libvirt.LibvirtDriver, method: str, *arguments: Any) -> dict[str, Any]:
+def call(driver: LibvirtDriver, method: str, *arguments: str) -> dict[str, Any]:
     """Call a method; return its answer or its error, and how long it took."""
     begun = time.monotonic()
     try:
@@ -32,18 +32,22 @@ def call(driver: kongming_libvirt.LibvirtDriver, method: str, *arguments: Any) -
     return answered | {"seconds": time.monotonic() - begun}
 
 
-def _typed(method: str, arguments: tuple[Any, ...]) -> list[Any]:
-    typed = list(arguments)
+def _typed(method: str, arguments: tuple[str, ...]) -> list[Any]:
+    typed: list[Any] = list(arguments)
     if method in ("read", "write"):
         typed[1] = Scope(arguments[1])
     if method == "write":
-        typed[2] = Placement.from_dict(arguments[2])
+        name = re.fullmatch(r"([a-z_]+)(\d*)", arguments[2])
+        assert name
+        part = Part(name[1], int(name[2] or 0))  # type: ignore
+        value = int(arguments[3]) if part.is_number else cpuset.parse(arguments[3])
+        typed[2:] = [Placement({part: value})]
     return typed
 
 
-def main(calls: list[list[Any]]) -> dict[str, Any]:
+def main(calls: list[list[str]]) -> dict[str, Any]:
     """Make the calls one after the other."""
-    driver = kongming_libvirt.LibvirtDriver("qemu:///system", "lab")
+    driver = LibvirtDriver("qemu:///system", "lab")
     try:
         return {"answers": [call(driver, *each) for each in calls]}
     finally:
