@@ -55,6 +55,6 @@ class Limits:
             return []
         return [
             f"{part}: pCPU {cpuset.to_text(outside)} is not among [agent] managed_cpus"
-            for part, mask in placement.items()
+            for part, mask in placement.places.items()
             if part != MEMORY and (outside := mask & ~self.managed)
         ]

@@ -9,6 +9,7 @@ import libvirt
 
 from kongming import objects
 from kongming.agent import transaction
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
 from kongming.hypervisor.driver import HypervisorError, Scope
@@ -161,7 +162,7 @@ class TestLife(QosTestCase):
         super().setUp()
         directory = self.useFixture(fixtures.TempDir()).path
         self.store = Store(directory, "compute-1")
-        self.reconciler = Reconciler(self.driver, self.store)
+        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}))
 
     def bring(self, wanted=None, generation=1):
         if generation:

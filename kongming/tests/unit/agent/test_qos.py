@@ -7,6 +7,7 @@ import fixtures
 
 from kongming import objects
 from kongming.agent import transaction
+from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
 from kongming.agent.transaction import NotApplied, NotRestored
@@ -117,7 +118,7 @@ class ReconcilerTest(QosTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.store = Store(str(self.useFixture(fixtures.TempDir()).path), "one")
-        self.reconciler = Reconciler(self.driver, self.store)
+        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}))
 
     def bring(self, wanted: Placement | None, generation: int = 1) -> list[tuple[str, str]]:
         """Hold a pin, and bring VNF there."""
@@ -162,6 +163,10 @@ class ReconcilerTest(QosTestCase):
         self.assertNotIn("cpu_shares", reason)
         self.assertEqual(("applied", None), applied)
         self.assertEqual([], LOW.differences(self.live()))
+
+    def test_numbers_are_no_pcpus_outside_of_the_managed(self) -> None:
+        self.reconciler = Reconciler(self.driver, self.store, Limits(0b11, {}))
+        self.assertEqual([("applied", None)], self.bring(LOW))
 
     def test_written_past_libvirt(self) -> None:
         self.bring(LOW)

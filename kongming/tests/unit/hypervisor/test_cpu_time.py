@@ -106,7 +106,7 @@ class TestVersion2(GroupsTestCase):
 
     def test_the_weight_is_that_of_the_scope(self):
         cpu_time.write(self.groups, SHARES, 2048)
-        self.assertEqual("200", (self.whole.parent / "cpu.weight").read_text())
+        self.assertEqual("200", (self.whole.parent / "cpu.weight").read_text().strip())
         self.assertEqual("100", self.get(".", "cpu.weight"))
         self.assertEqual({SHARES: 2048}, cpu_time.read(self.groups))
 
