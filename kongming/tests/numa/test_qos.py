@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time on hosts of operators, where systemd has the groups, with either version of them."""
 
+import shlex
+
 from kongming.tests.numa import base
 from kongming.tests.numa.fixtures import guest
 from kongming.topology import bandwidth, qos
@@ -54,7 +56,7 @@ class OnV2(base.NumaCase):
 
     def found(self) -> dict[str, str]:
         """Return what the files say."""
-        paths = [f"{self.scope}/{name}" for name in self.files]
+        paths = [shlex.quote(f"{self.scope}/{name}") for name in self.files]
         lines = self.lab.run("cat", *paths).stdout.splitlines()
         return dict(zip(self.files, lines, strict=True))
 
