@@ -9,6 +9,7 @@
     ├── NotFound                      404
     │   ├── HostNotFound
     │   ├── InstanceNotFound
+    │   ├── MoveNotFound
     │   ├── PinNotFound
     │   └── ReservationNotFound
     ├── Conflict                      409
@@ -104,6 +105,11 @@ class HostNotFound(NotFound):
 class InstanceNotFound(NotFound):
     code = "resource_pin.instance_not_found"
     template = "instance_uuid: instance {instance_uuid} is not known on any host."
+
+
+class MoveNotFound(NotFound):
+    code = "resource_pin.move_not_found"
+    template = "The memory of instance {instance_uuid} is not being moved."
 
 
 class PinNotFound(NotFound):

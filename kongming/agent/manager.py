@@ -43,8 +43,9 @@ class AgentManager:
         self._driver = driver
         self._store = Store(conf.agent.state_dir, host)
         limits = Limits.from_conf(conf)
+        rules = Rules.from_conf(conf)
         self._worker = Worker(
-            host, driver, self._store, limits, self._concluded, Rules.from_conf(conf)
+            host, driver, self._store, limits, self._concluded, self._moves, rules
         )
         self._transport = rpc.transport(conf)
         self._server = rpc.server(self._transport, rpc.AGENT_TOPIC, host, self)
@@ -60,6 +61,7 @@ class AgentManager:
         self._report_due = False
         self._full_due = False
         self._outcomes: list[objects.Outcome] = []
+        self._moving: dict[str, objects.Moving] = {}
         # a call that nobody answers is not waited for; the thread is a daemon
         self._talker = threading.Thread(target=self._talk, name=f"talker-{host}", daemon=True)
 
@@ -106,6 +108,12 @@ class AgentManager:
             self._report_due = True
             self._news.notify_all()
 
+    def _moves(self, moving: objects.Moving) -> None:
+        with self._news:
+            self._moving[moving.instance_uuid] = moving
+            self._report_due = True
+            self._news.notify_all()
+
     def _talk(self) -> None:
         next_full, pause = 0.0, _FIRST_RETRY
         while True:
@@ -121,13 +129,14 @@ class AgentManager:
                 fetch, self._fetch_due = self._fetch_due or full, False
                 self._report_due = self._full_due = False
                 outcomes, self._outcomes = self._outcomes, []
+                moving, self._moving = self._moving, {}
             if full:
                 self._worker.sweep()
             self._reporter.add(outcomes)
             try:
                 if fetch:
                     self._fetch()
-                self._reporter.report(full)
+                self._reporter.report(full, moving.values())
             except (exception.KongMingError, oslo_messaging.MessagingException) as error:
                 LOG.warning("Host %s cannot reach a conductor: %s", self._host, error)
             except HypervisorError as error:

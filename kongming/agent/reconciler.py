@@ -11,13 +11,20 @@ from kongming import objects
 from kongming.agent import causes, transaction
 from kongming.agent.fights import Fight, Rules
 from kongming.agent.limits import Limits
-from kongming.agent.store import Held, Order, Store
+from kongming.agent.store import Held, Order, Snapshot, Store
 from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.objects.report import RELEASED, USUAL_CAUSES, Cause
-from kongming.topology.placement import Part, Placement
+from kongming.topology import cpuset, residency
+from kongming.topology.placement import MEMORY, Part, Placement
+from kongming.topology.relocation import Receipt
+from kongming.topology.residency import Progress, Residency
 
 LOG = logging.getLogger(__name__)
 
+#: Why a pin failed whose move somebody ended.
+CALLED_OFF = "called off; everything is where it was"
+#: Seconds between two words of how far memory has moved.
+WORD_SECONDS = 1.0
 #: Seconds between two attempts at an instance that is busy, and for how many of them that is
 #: nothing to speak of.
 FIRST_RETRY, LAST_RETRY, PATIENCE = 0.25, 5.0, 30.0
@@ -51,6 +58,7 @@ class _Memory:
 class Reconciler:
     """Compares and repairs; used by many threads, but for one instance by one at a time.
 
+    :param moves: is called with the progress of memory that moves
     :param clock: counts seconds
     """
 
@@ -60,12 +68,14 @@ class Reconciler:
         store: Store,
         limits: Limits,
         rules: Rules,
+        moves: Callable[[objects.Moving], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver = driver
         self._store = store
         self._limits = limits
         self._rules = rules
+        self._moves = moves
         self._clock = clock
         self._memories: dict[str, _Memory] = {}
         # those that a migration brought, until they are in place
@@ -115,8 +125,14 @@ class Reconciler:
         process = self._driver.process(uuid)
         target, given = self._target(held)
         live = self._driver.read(uuid, Scope.LIVE)
-        differences = ", ".join(target.differences(live))
+        different = target.differences(live)
         was_in_place = held.process is not None and not memory.unfinished and memory.failed is None
+        # the definition is looked at with a sweep: nobody tells when it changes; nor of pages
+        thorough = bool(different or not was_in_place or not memory.parts or retry)
+        resident = self._driver.memory(uuid) if thorough and MEMORY in target else None
+        if resident is not None and not (different or transaction.is_at(resident, target)):
+            different = [_strays(resident, target[MEMORY])]
+        differences = ", ".join(different)
         moved_here = None
         if differences and was_in_place:
             cause = self._cause(held, target, live, memory)
@@ -137,16 +153,19 @@ class Reconciler:
         )
         if refusals := self._limits.refusals(astray):
             raise transaction.NotApplied(", ".join(refusals))
-        # the definition is looked at with a sweep: nobody tells when it changes
-        if differences or not was_in_place or not memory.parts or retry:
+        if held.cancelled and differences:
+            self._return(held, live)
+            raise transaction.NotApplied(CALLED_OFF)
+        receipt = None
+        if thorough:
             memory.unfinished = True
-            self._carry_out(held, target, given, live)
+            receipt = self._carry_out(held, target, given, live, resident)
         memory.unfinished, memory.failed, memory.parts = False, None, frozenset(live)
         self._arrived.discard(uuid)
         self._store.confirm(held, process)
         # a placement without parts is one too: the wish may ask for nothing
         result = RELEASED if held.placement is None else "applied"
-        outcomes.append(self._outcome(held, result, cause=moved_here))
+        outcomes.append(self._outcome(held, result, cause=moved_here, receipt=receipt))
         return None
 
     def _cause(self, held: Held, target: Placement, live: Placement, memory: _Memory) -> Cause:
@@ -168,13 +187,23 @@ class Reconciler:
             return []
         return [self._outcome(held, "failed", str(error))]
 
-    def _carry_out(self, held: Held, target: Placement, given: Placement, live: Placement) -> None:
+    def _carry_out(
+        self,
+        held: Held,
+        target: Placement,
+        given: Placement,
+        live: Placement,
+        resident: Residency | None,
+    ) -> Receipt | None:
         uuid = held.instance_uuid
+        now = transaction.snapshot(self._driver, uuid, live)
         # written ahead: after a crash in between, all that may be in force is still known
         on_the_way = (held.in_force or Placement()).joined(held.placement)
-        self._store.carried_out(uuid, held.arrival, on_the_way, given)
+        self._store.carried_out(uuid, held.arrival, on_the_way, given, held.before)
         try:
-            transaction.carry_out(self._driver, uuid, target, live)
+            receipt = transaction.carry_out(
+                self._driver, uuid, target, now, resident, held.before, self._watch(held, now)
+            )
         except (HypervisorError, transaction.NotApplied) as error:
             if not isinstance(error, transaction.NotRestored | InstanceGone | NotNow):
                 self._store.carried_out(uuid, held.arrival, held.in_force, given)
@@ -182,6 +211,47 @@ class Reconciler:
         released = held.placement is None
         given_now = None if released else given
         self._store.carried_out(uuid, held.arrival, held.placement, given_now)
+        return receipt
+
+    def _watch(self, held: Held, now: Snapshot) -> Callable[[Progress], None]:
+        """Return what tells how far memory is, and ends that when nobody wants it any more."""
+        uuid, next_word = held.instance_uuid, 0.0
+
+        def watch(progress: Progress) -> None:
+            nonlocal next_word
+            if not progress.moved_mib and held.before is None:
+                # an agent that dies while pages move has to know to where they belong
+                self._store.remember(uuid, now)
+            present = self._store.get(uuid)
+            if present is None or present.order != held.order:
+                raise transaction.Interrupted("the wish changed while memory moved")
+            if present.cancelled:
+                raise transaction.Interrupted(CALLED_OFF)
+            if self._clock() >= next_word:
+                next_word = self._clock() + WORD_SECONDS
+                self._moves(
+                    objects.Moving(
+                        instance_uuid=uuid,
+                        generation=held.generation,
+                        arrival=held.arrival,
+                        progress=progress,
+                    )
+                )
+
+        return watch
+
+    def _return(self, held: Held, live: Placement) -> None:
+        """Bring back what an agent that died on the way had moved, if one had."""
+        if held.before is None:
+            return
+        uuid = held.instance_uuid
+        now = transaction.snapshot(self._driver, uuid, live)
+        home = Placement(
+            (part, held.before[Scope.LIVE].value(part)) for part in held.placement or {}
+        )
+        resident = self._driver.memory(uuid) if MEMORY in home else None
+        transaction.carry_out(self._driver, uuid, home, now, resident)
+        self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
 
     def _target(self, held: Held) -> tuple[Placement, Placement]:
         """Return where all parts that were ever touched belong, and what they were given."""
@@ -206,7 +276,12 @@ class Reconciler:
         return target, given
 
     def _outcome(
-        self, held: Held, result: str, reason: str | None = None, cause: Cause | None = None
+        self,
+        held: Held,
+        result: str,
+        reason: str | None = None,
+        cause: Cause | None = None,
+        receipt: Receipt | None = None,
     ) -> objects.Outcome:
         now = self._store.get(held.instance_uuid)
         return objects.Outcome(
@@ -217,7 +292,13 @@ class Reconciler:
             reason=reason,
             in_force=now.in_force if now else None,
             cause=cause,
+            receipt=receipt,
         )
+
+
+def _strays(resident: Residency, nodes: int) -> str:
+    share = 100 - residency.share(resident, nodes)
+    return f"{share:.0f} % of the memory is not on NUMA node {cpuset.to_text(nodes)}"
 
 
 def _is_others(part: Part, value: int, own: Iterable[Placement]) -> bool:

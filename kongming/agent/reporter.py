@@ -3,7 +3,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from oslo_log import log as logging
@@ -52,9 +52,10 @@ class Reporter:
                 self._last_words[outcome.instance_uuid] = word
                 self._outcomes.append(outcome)
 
-    def report(self, full: bool) -> None:
+    def report(self, full: bool, moving: Collection[objects.Moving] = ()) -> None:
         """Send what changed (or everything); keep it for the next time if that fails.
 
+        :param moving: is not kept: there will be a newer word
         :raises ControlPlaneUnavailable: nobody answered
         :raises HypervisorError: the host cannot be looked at
         """
@@ -69,7 +70,7 @@ class Reporter:
         ]
         gone = sorted(set(known) - set(instances))
         outcomes = list(self._outcomes)
-        if not (full or changed or gone or outcomes):
+        if not (full or changed or gone or outcomes or moving):
             return
         topology = self._view.host() if full else None
         # rises over restarts of the agent too, without a file
@@ -83,6 +84,7 @@ class Reporter:
             usage=None if topology is None else self._observer.look(topology),
             instances=changed,
             gone=gone,
+            moving=list(moving),
             outcomes=outcomes,
         )
         answer = self._conductor.report(service_context(), report)

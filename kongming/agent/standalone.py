@@ -54,8 +54,9 @@ class StandaloneAgent:
         self._view = View(driver, self._store, limits)
         self._observer = Observer(driver)
         self._metrics = Metrics(conf, self._observer, self._store)
+        rules = Rules.from_conf(conf)
         self._worker = Worker(
-            host, driver, self._store, limits, self._concluded, Rules.from_conf(conf)
+            host, driver, self._store, limits, self._concluded, self._moves, rules
         )
         self._listener = notifications.Listener(
             conf,
@@ -227,6 +228,15 @@ class StandaloneAgent:
                     continue
                 if held.generation == outcome.generation:
                     self._store.remove(outcome.instance_uuid)
+
+    def _moves(self, moving: objects.Moving) -> None:
+        LOG.info(
+            "Instance %s: %s of %s MiB of its memory moved, %s MiB/s",
+            moving.instance_uuid,
+            moving.progress.moved_mib,
+            moving.progress.total_mib,
+            moving.progress.mib_per_s,
+        )
 
     def _keep(self) -> None:
         self._look()

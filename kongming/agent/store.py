@@ -12,6 +12,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from kongming import objects
+from kongming.hypervisor.driver import Scope
 from kongming.topology.answer import Size
 from kongming.topology.books import Holding
 from kongming.topology.placement import Placement
@@ -22,6 +23,8 @@ LOG = logging.getLogger(__name__)
 
 #: What is to be carried out: a placement, or its release, and generation and arrival it is of.
 Order = tuple[int, int, Placement | None]
+#: Where the parts of an instance were, by scope.
+Snapshot = Mapping[Scope, Placement]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +57,12 @@ class Held:
 
     ``placement`` None: release the instance. ``in_force`` is what was carried out and not
     undone. ``given`` holds the entries that the instance's definition had before the
-    first pin, to which a released part returns. ``decided`` is None where conductors decide, and
-    so is ``wanted``: a newer wish, which has found no place yet. ``process`` is the one in which
-    all was last seen in place, None if it never was. Without ``enforce`` what somebody moves stays
-    there.
+    first pin, to which a released part returns. ``before`` is set while it is carried out: where
+    everything was, to which it returns on failure, even if the agent died on the way.
+    ``cancelled``: it is not to be carried out any more. ``decided`` is None where conductors
+    decide, and so is ``wanted``: a newer wish, which has found no place yet. ``process`` is the one
+    in which all was last seen in place, None if it never was. Without ``enforce`` what somebody
+    moves stays there.
     """
 
     instance_uuid: str
@@ -65,6 +70,8 @@ class Held:
     placement: Placement | None
     in_force: Placement | None = None
     given: Placement | None = None
+    before: Snapshot | None = None
+    cancelled: bool = False
     decided: Decided | None = None
     wanted: Wish | None = None
     arrival: int = 0
@@ -105,10 +112,10 @@ class Store:
             after: dict[str, Held] = {}
             for pin in pins:
                 before = self._pins.get(pin.instance_uuid)
-                in_force, given = pin.in_force, None
+                in_force, given, back = pin.in_force, None, None
                 if before is not None:
                     if before.arrival == pin.arrival:
-                        in_force, given = before.in_force, before.given
+                        in_force, given, back = before.in_force, before.given, before.before
                     else:
                         # with what was done here since it came, before that was heard of
                         in_force = _either(in_force, before.in_force)
@@ -118,6 +125,8 @@ class Store:
                     placement=pin.placement,
                     in_force=in_force,
                     given=given,
+                    before=back,
+                    cancelled=bool(pin.cancelled),
                     arrival=pin.arrival,
                     enforce=pin.wish.enforce,
                 )
@@ -142,19 +151,34 @@ class Store:
                 self._keep({key: held for key, held in self._pins.items() if key != uuid})
 
     def carried_out(
-        self, uuid: str, arrival: int, in_force: Placement | None, given: Placement | None
+        self,
+        uuid: str,
+        arrival: int,
+        in_force: Placement | None,
+        given: Placement | None,
+        before: Snapshot | None = None,
     ) -> None:
-        """Note what is in force for an instance since an arrival, as far as its agent knows."""
+        """Note what is in force for an instance since an arrival, as far as its agent knows.
+
+        :param before: where it is to return to if what has begun fails
+        """
         with self._lock:
             held = self._pins.get(uuid)
             if held is None:
                 return
             if held.arrival != arrival:
                 in_force, given = _either(held.in_force, in_force), held.given
-            if (held.in_force, held.given) == (in_force, given):
-                return
-            now = dataclasses.replace(held, in_force=in_force, given=given)
-            self._keep(self._pins | {uuid: now})
+                before = held.before
+            now = dataclasses.replace(held, in_force=in_force, given=given, before=before)
+            if now != held:
+                self._keep(self._pins | {uuid: now})
+
+    def remember(self, uuid: str, before: Snapshot) -> None:
+        """Note where an instance is to return to if what has begun fails."""
+        with self._lock:
+            held = self._pins.get(uuid)
+            if held is not None:
+                self._keep(self._pins | {uuid: dataclasses.replace(held, before=before)})
 
     def confirm(self, held: Held, process: str) -> None:
         """Note that all of a pin, if it is still the same, was seen in place in a process."""
@@ -172,6 +196,8 @@ class Store:
                 "placement": _dump(held.placement),
                 "in_force": _dump(held.in_force),
                 "given": _dump(held.given),
+                "before": _dump_all(held.before),
+                "cancelled": held.cancelled,
                 "decided": None if held.decided is None else held.decided.to_dict(),
                 "wanted": None if held.wanted is None else held.wanted.to_dict(),
                 "arrival": held.arrival,
@@ -199,6 +225,8 @@ class Store:
                     placement=_read(entry["placement"]),
                     in_force=_read(entry["in_force"]),
                     given=_read(entry["given"]),
+                    before=_read_all(entry.get("before")),
+                    cancelled=entry.get("cancelled", False),
                     decided=_read_decided(entry.get("decided")),
                     wanted=_read_wish(entry.get("wanted")),
                     arrival=entry.get("arrival", 0),
@@ -224,6 +252,18 @@ def _dump(placement: Placement | None) -> dict[str, Any] | None:
 
 def _read(data: dict[str, Any] | None) -> Placement | None:
     return None if data is None else Placement.from_dict(data)
+
+
+def _dump_all(snapshot: Snapshot | None) -> dict[str, Any] | None:
+    if snapshot is None:
+        return None
+    return {scope.value: placement.to_dict() for scope, placement in snapshot.items()}
+
+
+def _read_all(data: dict[str, Any] | None) -> Snapshot | None:
+    if data is None:
+        return None
+    return {Scope(scope): Placement.from_dict(placement) for scope, placement in data.items()}
 
 
 def _read_decided(data: dict[str, Any] | None) -> Decided | None:

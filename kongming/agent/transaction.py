@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bring one running instance to a placement, wholly or not at all."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 from oslo_log import log as logging
 
-from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, NotNow, Scope
-from kongming.topology import bandwidth
-from kongming.topology.placement import Part, Placement
+from kongming.agent.store import Snapshot
+from kongming.hypervisor.driver import Driver, HypervisorError, InstanceGone, Move, NotNow, Scope
+from kongming.topology import bandwidth, residency
+from kongming.topology.placement import MEMORY, Part, Placement
+from kongming.topology.relocation import Receipt
+from kongming.topology.residency import Progress, Residency
 
 LOG = logging.getLogger(__name__)
 
@@ -20,37 +24,92 @@ class NotRestored(NotApplied):
     """The placement was refused and some part could not be brought back."""
 
 
-def carry_out(driver: Driver, uuid: str, target: Placement, live: Placement) -> None:
+class Interrupted(HypervisorError):
+    """Nobody wants the placement any more; raised by a ``watch``."""
+
+
+def snapshot(driver: Driver, uuid: str, live: Placement | None = None) -> Snapshot:
+    """Return where all parts of a running instance are, for `carry_out` to come back to.
+
+    :param live: where they are in `Scope.LIVE`, if that is known
+    :raises InstanceGone: it is not running here
+    """
+    found = {Scope.LIVE: driver.read(uuid, Scope.LIVE) if live is None else live}
+    if Scope.PERSISTENT in driver.scopes(uuid):
+        found[Scope.PERSISTENT] = driver.read(uuid, Scope.PERSISTENT)
+    return found
+
+
+def is_at(memory: Residency, target: Placement) -> bool:
+    """Whether memory is where ``target`` wants it, but for what does not matter."""
+    return residency.share(memory, target[MEMORY]) >= residency.LEAST_SHARE
+
+
+def carry_out(
+    driver: Driver,
+    uuid: str,
+    target: Placement,
+    now: Snapshot,
+    memory: Residency | None,
+    before: Snapshot | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Receipt | None:
     """Place every part in ``target``, live and in the definition, and ask the kernel.
 
-    :param live: where the parts are
+    Memory that is elsewhere goes first, because it may find no room.
+
+    :param now: where the parts are
+    :param memory: where the memory is, if it is a part of ``target``
+    :param before: where to return to on failure, if not there
+    :param watch: is told of each step of the memory, also before the first, and ends the move by
+        raising `Interrupted`
+    :returns: what moved, None if no memory had to
     :raises NotApplied: with the hypervisor's reason, after everything was undone
     :raises NotRestored: undoing failed too; the message names the parts
     :raises InstanceGone: the instance stopped meanwhile
     :raises NotNow: some part is not there yet, none was undone: that would not be granted either
     """
-    before = {Scope.LIVE: live}
     begun: list[tuple[Scope, Part]] = []
+    move: Move | None = None
+
+    def write(scope: Scope, changes: Placement) -> None:
+        begun.extend((scope, part) for part in changes)
+        if changes:
+            driver.write(uuid, scope, changes)
+
     try:
-        # the threads first: what is asked for meanwhile is time in which they run elsewhere
-        for scope in Scope:
-            if scope is Scope.PERSISTENT:
-                if scope not in driver.scopes(uuid):
-                    continue
-                before[scope] = driver.read(uuid, scope)
-            changes = _changes(scope, target, before[scope])
-            if changes:
-                begun += [(scope, part) for part in changes]
-                driver.write(uuid, scope, changes)
+        live = _changes(Scope.LIVE, target, now[Scope.LIVE])
+        nodes = Placement({MEMORY: live.pop(MEMORY)} if MEMORY in live else {})
+        receipt = None
+        if memory is None or is_at(memory, target):
+            # the threads first: what is asked for meanwhile is time in which they run elsewhere
+            write(Scope.LIVE, live)
+        else:
+            move = driver.move(uuid, target[MEMORY])
+            watch(Progress(0, residency.outside(memory, target[MEMORY]), 0.0))
+            end = _follow(move, functools.partial(write, Scope.LIVE, live), watch)
+            receipt = Receipt(
+                before=memory,
+                after=driver.memory(uuid),
+                moved_mib=end.moved_mib,
+                seconds=round(end.seconds, 3),
+                warnings=tuple(move.warnings),
+            )
+        write(Scope.LIVE, nodes)
+        if Scope.PERSISTENT in now:
+            write(Scope.PERSISTENT, _changes(Scope.PERSISTENT, target, now[Scope.PERSISTENT]))
         differences = target.differences(driver.read(uuid, Scope.LIVE))
         if differences:
             raise HypervisorError("the kernel disagrees: " + ", ".join(differences))
+        return receipt
     except (InstanceGone, NotNow):
         raise
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing what was done", uuid, error)
+        if before is not None:
+            begun = [(scope, part) for scope in now for part in target]
         try:
-            stuck = _undo(driver, uuid, begun, before)
+            stuck = _undo(driver, uuid, begun, before or now, move)
         except InstanceGone:
             raise
         except HypervisorError as failure:
@@ -58,6 +117,22 @@ def carry_out(driver: Driver, uuid: str, target: Placement, live: Placement) -> 
         if stuck:
             raise NotRestored(f"{error}; could not be undone: {', '.join(stuck)}") from error
         raise NotApplied(str(error)) from error
+
+
+def _follow(move: Move, cross: Callable[[], None], watch: Callable[[Progress], None]) -> Progress:
+    """Move all memory; the threads cross when half of it has.
+
+    So at each moment about half of what they use is near them, or more.
+    """
+    progress, crossed = Progress(0, 0, 0.0), False
+    for progress in move:
+        watch(progress)
+        if not crossed and 2 * progress.moved_mib >= progress.total_mib:
+            cross()
+            crossed = True
+    if not crossed:
+        cross()
+    return progress
 
 
 def _changes(scope: Scope, target: Placement, before: Placement) -> Placement:
@@ -74,13 +149,28 @@ def _changes(scope: Scope, target: Placement, before: Placement) -> Placement:
 
 
 def _undo(
-    driver: Driver, uuid: str, begun: list[tuple[Scope, Part]], before: dict[Scope, Placement]
+    driver: Driver,
+    uuid: str,
+    begun: list[tuple[Scope, Part]],
+    before: Snapshot,
+    move: Move | None,
 ) -> list[str]:
-    """Bring parts back, last first; return what could not be, in words."""
+    """Bring memory and parts back, last first; return what could not be, in words."""
     unpinned = driver.unpinned(uuid)
     was = {scope: _whole(scope, placement, unpinned) for scope, placement in before.items()}
+    stuck = []
+    if move is not None:
+        try:
+            move.undo()
+        except InstanceGone:
+            raise
+        except HypervisorError as error:
+            stuck.append(str(error))
     refusals: dict[tuple[Scope, Part], str] = {}
     left, now = _displaced(driver, uuid, begun, unpinned, was)
+    if (Scope.LIVE, MEMORY) in begun and (Scope.LIVE, MEMORY) not in left:
+        # the kernel is right already, but libvirt may not know it
+        left.append((Scope.LIVE, MEMORY))
     for scope in reversed(was):
         back = {part: was[scope].value(part) for there, part in reversed(left) if there == scope}
         for part, value in bandwidth.ordered(back, now[scope]).items():
@@ -91,7 +181,7 @@ def _undo(
             except HypervisorError as error:
                 refusals[scope, part] = str(error)
     left, _ = _displaced(driver, uuid, begun, unpinned, was)
-    return [
+    return stuck + [
         refusals.get((scope, part), f"{part}: the kernel disagrees") + f" ({scope.value})"
         for scope, part in left
     ]

@@ -38,6 +38,7 @@ class Worker:
     What is asked for while an instance is worked on, or waits for its turn, is done once.
 
     :param tell: is called in one of the threads with what became of one instance
+    :param moves: is called in one of the threads with the progress of memory that moves
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class Worker:
         store: Store,
         limits: Limits,
         tell: Callable[[list[objects.Outcome]], None],
+        moves: Callable[[objects.Moving], None],
         rules: Rules,
     ) -> None:
         self._host = host
         self._store = store
-        self._reconciler = Reconciler(driver, store, limits, rules)
+        self._reconciler = Reconciler(driver, store, limits, rules, moves)
         self._tell = tell
         # guards all below; notified when there is something to do
         self._news = threading.Condition()

@@ -51,14 +51,15 @@ class Node:
 
 
 class Document(Node):
-    """What ``show`` shows and ``put`` replaces, and other nodes below it by name."""
+    """What ``show`` shows, ``put`` replaces, ``delete`` ends, and nodes below it by name."""
 
     children: Mapping[str, Node] = {}
 
     def route(self, path: list[str], request: webob.Request) -> Route:
-        """Go down, or show or replace the document."""
+        """Go down, or show, replace or delete the document."""
         if not path:
-            return _action(self, {"GET": "show", "PUT": "put"}, request), []
+            names = {"GET": "show", "PUT": "put", "DELETE": "delete"}
+            return _action(self, names, request), []
         if path[0] not in self.children:
             raise exc.HTTPNotFound
         return self.children[path[0]].route(path[1:], request)

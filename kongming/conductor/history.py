@@ -10,16 +10,22 @@ from sqlalchemy import orm
 from kongming.conductor import notices
 from kongming.context import RequestContext
 from kongming.db import models, pin_events
+from kongming.topology.relocation import Receipt
 
 LOG = logging.getLogger(__name__)
 
 
 def line(
-    context: RequestContext, pin: models.Pin, event: str, cause: str | None = None
+    context: RequestContext,
+    pin: models.Pin,
+    event: str,
+    cause: str | None = None,
+    receipt: Receipt | None = None,
 ) -> dict[str, Any]:
     """Return the row that says what just happened to a pin, and log it.
 
     :param cause: why parts were elsewhere, see `kongming.objects.report.Cause`
+    :param receipt: what memory was moved
     """
     LOG.info(
         "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s, cause: %s",
@@ -43,6 +49,7 @@ def line(
         "request_id": context.request_id,
         "wish": pin.wish if event in ("created", "changed") else None,
         "cause": cause,
+        "receipt": receipt,
     }
 
 

@@ -20,6 +20,7 @@ from kongming.topology import fit
 from kongming.topology.answer import Size
 from kongming.topology.books import Holding
 from kongming.topology.placement import MEMORY, Placement
+from kongming.topology.relocation import Receipt
 
 
 class Lifecycle:
@@ -86,14 +87,18 @@ class Lifecycle:
         if instance.state not in ACTIVE_STATES or pin.status == WAITING:
             self._await_agent(pin, instance)
 
+    def moves(self, moving: objects.Moving) -> None:
+        """The agent is moving memory for a pin."""
+        pin = self._pins.get(moving.instance_uuid)
+        if pin is not None and self._speaks_of(pin, moving):
+            pin.progress = moving.progress
+
     def concluded(self, outcome: objects.Outcome) -> None:
         """The agent carried out a pin, or could not."""
         pin = self._pins.get(outcome.instance_uuid)
-        if pin is None or pin.host != self._host.name:
+        if pin is None or not self._speaks_of(pin, outcome):
             return
-        if (outcome.generation, outcome.arrival) != (pin.generation, pin.arrival):
-            # word of an older wish, or of before the instance left and came again
-            return
+        pin.progress = None
         if pin.deleted:
             if outcome.result == RELEASED:
                 self._ledger.forget(pin.instance_uuid)
@@ -110,13 +115,15 @@ class Lifecycle:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)
+        if outcome.result != FAILED:
+            pin.cancelled = None
         if pin.status == FAILED and not self._is_placed(pin):
             # what is carried out is not what it needs since it was resized
             return
         if pin.status != WAITING:  # else this was before the instance stopped
             # agents of a version before tell none
             cause = outcome.cause if outcome.obj_attr_is_set("cause") else None
-            self._change(pin, outcome.result, outcome.reason, cause)
+            self._change(pin, outcome.result, outcome.reason, cause, outcome.receipt)
 
     def save(self) -> bool:
         """Write everything; return whether placements or claims on the host changed."""
@@ -138,13 +145,18 @@ class Lifecycle:
             size is None or fit.covers(pin.wish, size, pin.placement)
         )
 
+    def _speaks_of(self, pin: models.Pin, word: objects.Outcome | objects.Moving) -> bool:
+        """Whether this host speaks of the present wish, and of the present stay here."""
+        now = (self._host.name, pin.generation, pin.arrival)
+        return (pin.host, word.generation, word.arrival) == now
+
     def _take_along(self, pin: models.Pin) -> None:
         """Note what a migrated instance may have in its definition: its next host must know.
 
         That is what is in force, and what its host may have carried out without saying so yet.
         """
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
-        pin.placement = pin.holding = None
+        pin.placement = pin.holding = pin.progress = None
 
     def _use_up(self, pin: models.Pin, instance: models.Instance) -> None:
         """End what is reserved for an instance, now that it is here; keep the placement."""
@@ -213,12 +225,18 @@ class Lifecycle:
         if instance.state in ACTIVE_STATES:
             self._change(pin, PENDING, None)
         else:
+            pin.progress = None
             self._change(pin, WAITING, f"the instance is {instance.state}")
 
     def _change(
-        self, pin: models.Pin, status: str, reason: str | None, cause: str | None = None
+        self,
+        pin: models.Pin,
+        status: str,
+        reason: str | None,
+        cause: str | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
-        if (pin.status, pin.reason) == (status, reason):
+        if (pin.status, pin.reason) == (status, reason) and receipt is None:
             return
         pin.status, pin.reason, pin.updated_at = status, reason, timeutils.utcnow()
-        self._events.append(history.line(self._context, pin, status, cause))
+        self._events.append(history.line(self._context, pin, status, cause, receipt))

@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 _answers = oslo_messaging.expected_exceptions(
     *exception.NOT_GRANTED,
     exception.InstanceNotFound,
+    exception.MoveNotFound,
     exception.PinNotFound,
     exception.PinExists,
     exception.StaleGeneration,
@@ -38,7 +39,7 @@ _answers = oslo_messaging.expected_exceptions(
 class ConductorManager:
     """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
 
-    target = oslo_messaging.Target(version="1.1")
+    target = oslo_messaging.Target(version="1.2")
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._transport = rpc.transport(conf)
@@ -123,6 +124,14 @@ class ConductorManager:
     def delete_pin(self, context: RequestContext, instance_uuid: str) -> None:
         """Delete a pin and set its agent to work."""
         self._tell(context, pins.delete(context, instance_uuid))
+
+    @oslo_messaging.expose
+    @_answers
+    def cancel_move(self, context: RequestContext, instance_uuid: str) -> objects.Pin:
+        """Call off a move of memory and tell the agent that is at it."""
+        pin = pins.cancel_move(context, instance_uuid)
+        self._tell(context, pin.host)
+        return pin
 
     @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:

@@ -100,7 +100,7 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
         reserved_on = None if held.reservation is None else held.reservation.host
         reservations.release(held)
         row.in_force = (row.in_force or Placement()).joined(row.placement) or None
-        row.placement = row.holding = None
+        row.placement = row.holding = row.progress = row.cancelled = None
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
@@ -111,6 +111,22 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
         # the claims stay until the host confirms that the instance left the CPUs
         hosts.raise_generation(held.session, [held.instance.host])
         return held.instance.host
+
+
+@retried
+def cancel_move(context: RequestContext, uuid: str) -> objects.Pin:
+    """Call off what moves the memory of an instance; see `ConductorAPI.cancel_move`."""
+    with everything_of(uuid) as held:
+        row = held.pin
+        if row is None or row.deleted:
+            raise exception.PinNotFound(instance_uuid=uuid)
+        if row.progress is None or row.host is None:
+            raise exception.MoveNotFound(instance_uuid=uuid)
+        if not row.cancelled:
+            row.cancelled, row.updated_at = True, timeutils.utcnow()
+            history.add(held.session, context, [history.line(context, row, "cancelled")])
+            hosts.raise_generation(held.session, [row.host])
+        return objects.Pin.from_row(row)
 
 
 @retried
@@ -135,6 +151,7 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     row.wish = wish
     row.generation += 1
     row.status, row.reason = WAITING, None
+    row.progress = row.cancelled = None
     session, instance, host = held.session, held.instance, held.host
     if instance is None or host is None:
         return

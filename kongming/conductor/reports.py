@@ -74,6 +74,8 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
                 lifecycle.left(uuid)
             for uuid in news.here:
                 lifecycle.seen(uuid, resized=uuid in news.resized)
+            for moving in report.moving:
+                lifecycle.moves(moving)
             for outcome in report.outcomes:
                 lifecycle.concluded(outcome)
             changed = lifecycle.save() or news.gifts_changed or changed

@@ -28,13 +28,14 @@ class ConductorAPI:
 
     - 1.0 ping, create_pin, update_pin, delete_pin, report, placements
     - 1.1 reserve; create_pin takes host and size
+    - 1.2 cancel_move
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
     answers in ``[DEFAULT] rpc_response_timeout`` seconds.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.1")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.2")
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
@@ -104,6 +105,15 @@ class ConductorAPI:
         :raises PinNotFound:
         """
         self._call(context, "delete_pin", version="1.0", instance_uuid=instance_uuid)
+
+    def cancel_move(self, context: RequestContext, instance_uuid: str) -> objects.Pin:
+        """Call off a move of an instance's memory: its host brings everything back.
+
+        The pin fails for that reason then, unless the move had ended before its host heard.
+
+        :raises PinNotFound, MoveNotFound: there is nothing to call off
+        """
+        return self._call(context, "cancel_move", version="1.2", instance_uuid=instance_uuid)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

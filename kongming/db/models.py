@@ -14,6 +14,8 @@ from sqlalchemy.dialects import mysql
 from kongming.topology.books import Holding
 from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import Placement
+from kongming.topology.relocation import Receipt
+from kongming.topology.residency import Progress
 from kongming.topology.wish import Wish
 
 #: The origin of a pin that follows the metadata of its server.
@@ -106,7 +108,8 @@ class Pin(Base):
 
     ``origin`` is `METADATA`, `HINT` or, if somebody asked for the present wish, None. ``placed``
     tells whether the pin ever had a placement, ``arrival`` how often a host came to have its
-    instance.
+    instance. ``progress`` tells how far its host is with moving memory, ``cancelled`` whether
+    somebody stopped that for the present generation.
     """
 
     __tablename__ = "pins"
@@ -137,6 +140,8 @@ class Pin(Base):
     arrival: orm.Mapped[int] = orm.mapped_column(
         sa.Integer, nullable=False, default=0, server_default="0"
     )
+    progress: orm.Mapped[Progress | None] = orm.mapped_column(Topology(Progress))
+    cancelled: orm.Mapped[bool | None] = orm.mapped_column(sa.Boolean)
 
 
 class Claim(Base):
@@ -197,3 +202,4 @@ class PinEvent(Base):
     request_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
     wish: orm.Mapped[Wish | None] = orm.mapped_column(Topology(Wish))
     cause: orm.Mapped[str | None] = orm.mapped_column(sa.String(32))
+    receipt: orm.Mapped[Receipt | None] = orm.mapped_column(Topology(Receipt))

@@ -316,9 +316,11 @@ class LibvirtDriver(driver.Driver):
         host = self._topology(domain.connect())
         _require_nodes(host, mask)
         uuid = domain.UUIDString()
-        mode = _definition(domain, scope).memory_mode
+        definition = _definition(domain, scope)
+        mode = definition.memory_mode
         if scope is Scope.LIVE:
-            if self._kernel.memory_nodes(uuid) & host.node_ids == mask:
+            recorded = mask if mode not in (None, "restrictive") else definition.pins.get(MEMORY)
+            if self._kernel.memory_nodes(uuid) & host.node_ids == mask and recorded == mask:
                 return
             move = self.move(uuid, mask)
             try:

@@ -18,8 +18,6 @@ from kongming.topology.residency import Progress, Residency
 
 #: How much one step moves: small enough to stop soon, large enough to lose no time.
 CHUNK_MIB = 64
-#: Less than this on the target nodes, in per cent, is a failure.
-LEAST_SHARE = 99.0
 #: How often the process is gone through for pages that were busy, or are new.
 PASSES = 6
 _PAUSE_SECONDS = 0.1
@@ -107,7 +105,7 @@ class Move:
             if self._carrier.carried == carried:
                 time.sleep(_PAUSE_SECONDS)
         held = numa_maps.residency(regions)
-        if residency.share(held, self._mask) < LEAST_SHARE:
+        if residency.share(held, self._mask) < residency.LEAST_SHARE:
             stay = [
                 f"{mib} MiB in pages of {size} KiB stay on NUMA node {node}"
                 for size, nodes in held.items()

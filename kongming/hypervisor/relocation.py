@@ -47,9 +47,12 @@ class Relocation(Move):
     def undo(self) -> None:
         """Bring the pages back, and then the limits; see `Move.undo`."""
         with self._process() as pid:
+            groups, was = Groups(pid), self._was or {}
+            for part, text in was.items():
+                # they may be narrower by now
+                groups.write(part, _MEMS, cpuset.to_text(cpuset.parse(text) | self._mask))
             self._move.undo()
-            groups = Groups(pid)
-            for part, text in (self._was or {}).items():
+            for part, text in was.items():
                 groups.write(part, _MEMS, text)
             self._was = None
 

@@ -90,7 +90,9 @@ class SimulatedInstance:
             # The kernel moves just what is outside of the new nodes.
             stay = {node: mib for node, mib in self.memory.items() if mask >> node & 1}
             moved = self.host.take(mask, self.spec.memory_mib - sum(stay.values()))
-            self.memory = {node: mib + stay.get(node, 0) for node, mib in moved.items()}
+            # the same dictionary: a move that is under way goes on with it
+            self.memory.clear()
+            self.memory.update({node: mib + stay.get(node, 0) for node, mib in moved.items()})
 
     def _check_limits(self, part: Part, value: int) -> None:
         """Refuse, as the kernel does on cgroup v1, a group with more than the one around it."""

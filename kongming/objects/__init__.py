@@ -4,6 +4,6 @@
 from kongming.objects.host import Host
 from kongming.objects.instance import Instance
 from kongming.objects.pin import Pin, PinEvent
-from kongming.objects.report import Outcome, Report
+from kongming.objects.report import Moving, Outcome, Report
 
-__all__ = ["Host", "Instance", "Outcome", "Pin", "PinEvent", "Report"]
+__all__ = ["Host", "Instance", "Moving", "Outcome", "Pin", "PinEvent", "Report"]

@@ -8,6 +8,8 @@ from oslo_versionedobjects import base, fields
 
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
+from kongming.topology.relocation import Receipt
+from kongming.topology.residency import Progress
 from kongming.topology.usage import Usage
 from kongming.topology.wish import Wish
 
@@ -26,6 +28,10 @@ class KongMingObject(base.VersionedObject, base.ComparableVersionedObject):
         # the fields become attributes only at run time
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def obj_load_attr(self, attrname: str) -> None:
+        """Take the default for what a sender of an older version does not know."""
+        self.obj_set_defaults(attrname)
 
     @classmethod
     def from_row(cls, row: Any) -> Any:
@@ -68,6 +74,18 @@ class PlacementField(fields.AutoTypedField):
     """A topology.placement.Placement."""
 
     AUTO_TYPE = _Topology(Placement)
+
+
+class ProgressField(fields.AutoTypedField):
+    """A topology.relocation.Progress."""
+
+    AUTO_TYPE = _Topology(Progress)
+
+
+class ReceiptField(fields.AutoTypedField):
+    """A topology.relocation.Receipt."""
+
+    AUTO_TYPE = _Topology(Receipt)
 
 
 class UsageField(fields.AutoTypedField):

@@ -22,11 +22,12 @@ class Pin(base.KongMingObject):
     the pin was deleted and its host has yet to release the instance. ``in_force`` is where
     KongMing may have put the instance by now: what its host last confirmed, joined with
     what was asked since; None if nothing was ever asked. A migrated instance takes it along.
-    ``arrival`` counts how often a host came to have the instance: what an agent knows of an
-    earlier stay is out of date.
+    ``progress`` tells of memory that is being moved; ``cancelled``: that was called off, and
+    nothing is to be carried out until the wish changes. ``arrival`` counts how often a host
+    came to have the instance: what an agent knows of an earlier stay is out of date.
     """
 
-    # 1.1: arrival
+    # 1.1: arrival, progress, cancelled
     VERSION = "1.1"
 
     fields = {
@@ -41,6 +42,8 @@ class Pin(base.KongMingObject):
         "arrival": fields.IntegerField(),
         "status": fields.EnumField(valid_values=STATUSES),
         "reason": fields.StringField(nullable=True),
+        "progress": base.ProgressField(nullable=True, default=None),
+        "cancelled": fields.BooleanField(nullable=True, default=False),
         "created_at": fields.DateTimeField(),
         "updated_at": fields.DateTimeField(nullable=True),
     }
@@ -48,9 +51,9 @@ class Pin(base.KongMingObject):
 
 @base.Registry.register
 class PinEvent(base.KongMingObject):
-    """One line of a pin's history.
+    """One line of a pin's history; ``receipt`` is there where memory was moved.
 
-    Version 1.1: cause
+    Version 1.1: cause, receipt
     """
 
     VERSION = "1.1"
@@ -67,4 +70,5 @@ class PinEvent(base.KongMingObject):
         "request_id": fields.StringField(nullable=True),
         "wish": base.WishField(nullable=True),
         "cause": fields.StringField(nullable=True),
+        "receipt": base.ReceiptField(nullable=True, default=None),
     }

@@ -35,10 +35,11 @@ class Outcome(base.KongMingObject):
     ``result`` speaks of ``generation`` and ``arrival`` only; ``in_force`` is the placement that
     the agent last carried out and has not undone, whichever generation that was. ``cause`` tells
     why parts were elsewhere, as far as the agent can tell; None if they were not, or never placed.
+    ``receipt`` is there if memory was moved for it.
     """
 
     # 1.1: arrival
-    # 1.2: cause
+    # 1.2: cause, receipt
     VERSION = "1.2"
 
     fields = {
@@ -50,6 +51,21 @@ class Outcome(base.KongMingObject):
         "in_force": base.PlacementField(nullable=True),
         # a string, so that an agent may name what a conductor does not know yet
         "cause": fields.StringField(nullable=True),
+        "receipt": base.ReceiptField(nullable=True, default=None),
+    }
+
+
+@base.Registry.register
+class Moving(base.KongMingObject):
+    """How far the memory of one instance has moved for one generation of its pin, in one stay."""
+
+    VERSION = "1.0"
+
+    fields = {
+        "instance_uuid": fields.UUIDField(),
+        "generation": fields.IntegerField(),
+        "arrival": fields.IntegerField(),
+        "progress": base.ProgressField(),
     }
 
 
@@ -75,5 +91,6 @@ class Report(base.KongMingObject):
         "usage": base.UsageField(nullable=True),
         "instances": fields.ListOfObjectsField(Instance.__name__),
         "gone": fields.ListOfStringsField(),
+        "moving": fields.ListOfObjectsField(Moving.__name__, default=[]),
         "outcomes": fields.ListOfObjectsField(Outcome.__name__),
     }

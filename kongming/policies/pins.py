@@ -23,6 +23,7 @@ RULES = [
             {"method": "GET", "path": "/v1/pins"},
             {"method": "GET", "path": "/v1/pins/{instance_uuid}"},
             {"method": "GET", "path": "/v1/pins/{instance_uuid}/history"},
+            {"method": "GET", "path": "/v1/pins/{instance_uuid}/move"},
             {"method": "GET", "path": "/v1/instance_cpu_mappings"},
             {"method": "GET", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
         ],
@@ -48,9 +49,10 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=UPDATE,
         check_str=base.ADMIN_OR_OWNER,
-        description="Change a pin.",
+        description="Change a pin, or call off the move of memory that it began.",
         operations=[
             {"method": "PUT", "path": "/v1/pins/{instance_uuid}"},
+            {"method": "DELETE", "path": "/v1/pins/{instance_uuid}/move"},
             {"method": "PUT", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
             {"method": "PATCH", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
         ],

@@ -3,11 +3,16 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from kongming.topology import cpuset
 
 #: MiB that an instance holds: ``{page size in KiB: {node id: MiB}}``.
 Residency = Mapping[int, Mapping[int, int]]
+
+#: Memory is on its nodes with this share of it, in per cent: a few pages cannot move, and the
+#: guest takes new ones meanwhile.
+LEAST_SHARE = 99.0
 
 # A node with less than this of an instance's memory has strays of it, and is no home.
 _HOME_PER_CENT = 1
@@ -23,6 +28,20 @@ class Progress:
     moved_mib: int
     total_mib: int
     seconds: float
+
+    @property
+    def mib_per_s(self) -> float:
+        """The rate so far; 0 before the first moment has passed."""
+        return round(self.moved_mib / self.seconds, 1) if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON's form; `from_dict` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Progress":
+        """Return what `to_dict` described."""
+        return cls(**data)
 
 
 def per_node(residency: Residency) -> dict[int, int]:
@@ -40,6 +59,11 @@ def share(residency: Residency, mask: int) -> float:
     everywhere = sum(total.values())
     there = sum(mib for node, mib in total.items() if mask >> node & 1)
     return 100 * there / everywhere if everywhere else 100.0
+
+
+def outside(residency: Residency, mask: int) -> int:
+    """Return how many MiB are not on the nodes in ``mask``."""
+    return sum(mib for node, mib in per_node(residency).items() if not mask >> node & 1)
 
 
 def routes(residency: Residency, mask: int) -> dict[int, int]:

@@ -12,6 +12,7 @@ from kongming.api import body, links, query
 from kongming.api.loaded import canonical, future_owner, load_pin, visible
 from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
+from kongming.api.v1.moves import MoveController, shown
 from kongming.api.v1.reservations import ReservationController
 from kongming.api.v1.size import Size
 from kongming.db import engine, models, pin_events
@@ -28,6 +29,8 @@ _SINCE = {
     "enforce": CAUSES,
     "qos": Version(1, 8),
 }
+#: The version that brought moves of memory.
+_MOVES = Version(1, 9)
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
@@ -125,6 +128,7 @@ class Pin(WishBody):
     status = wtypes.text
     reason = wtypes.text
     placement = Placement
+    move = Raw()
     created_at = wtypes.text
     updated_at = wtypes.text
     links = wtypes.ArrayType(links.Link)
@@ -153,6 +157,7 @@ class PinsController(Collection):
 
     children = {
         "history": HistoryController(),
+        "move": Versioned(MoveController()),
         "reservation": Versioned(ReservationController()),
     }
 
@@ -229,6 +234,7 @@ def show(pin: objects.Pin) -> Any:
             status=pin.status,
             reason=pin.reason,
             placement=placement(pin.placement),
+            **_move(pin),
             created_at=links.instant(pin.created_at),
             updated_at=links.instant(pin.updated_at),
             links=links.to(pecan.request, "pins", pin.instance_uuid),
@@ -265,6 +271,10 @@ def _target(asked: NewPin) -> dict[str, Any]:
     return {"host": asked.host, "size": asked.size.checked()}
 
 
+def _move(pin: objects.Pin) -> dict[str, Any]:
+    return {"move": shown(pin.progress)} if pecan.request.version >= _MOVES else {}
+
+
 def _wish(wish: Wish) -> dict[str, Any]:
     return _memory(wish.to_dict())
 
@@ -284,4 +294,8 @@ def _event(event: objects.PinEvent) -> dict[str, Any]:
         "request_id": event.request_id,
         "wish": None if event.wish is None else event.wish.to_dict(),
     }
-    return shown | ({"cause": event.cause} if pecan.request.version >= CAUSES else {})
+    if pecan.request.version >= CAUSES:
+        shown["cause"] = event.cause
+    if pecan.request.version >= _MOVES:
+        shown["receipt"] = event.receipt and event.receipt.to_dict()
+    return shown

@@ -18,9 +18,6 @@ import libvirt
 import testtools
 from testtools.testcase import gather_details
 
-from kongming.agent.fights import Rules
-from kongming.agent.limits import Limits
-from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Held, Store
 from kongming.hypervisor.driver import Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
@@ -29,6 +26,7 @@ from kongming.tests.functional.fixtures import cgroup
 from kongming.tests.functional.fixtures.domain import Domain
 from kongming.tests.functional.fixtures.fakehost import PCI, FakeHost
 from kongming.tests.functional.fixtures.libvirtd import Libvirtd
+from kongming.tests.unit.agent import base
 from kongming.topology import cpuset
 from kongming.topology.host import Core, NumaNode
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
@@ -284,7 +282,7 @@ class TestReconciling(DriverTestCase):
         self.wished = Placement({vcpu(n): 0b10 for n in range(4)} | {EMULATOR: 0b01})
         self.store = Store(self.useFixture(fixtures.TempDir()).path, "compute-1")
         self.store.put(Held(self.uuid, 1, self.wished))
-        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}), Rules(5, 60))
+        self.reconciler = base.reconciler(self.driver, self.store)
 
     def bring(self, retry=False):
         done = self.reconciler.bring(self.uuid, retry)

@@ -9,13 +9,11 @@ import libvirt
 
 from kongming import objects
 from kongming.agent import transaction
-from kongming.agent.limits import Limits
-from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
 from kongming.hypervisor.driver import HypervisorError, Scope
 from kongming.tests.functional.fixtures.domain import Domain
 from kongming.tests.functional.test_libvirt_driver import DriverTestCase
-from kongming.tests.unit.agent.base import pin
+from kongming.tests.unit.agent.base import carry_out, pin, reconciler
 from kongming.topology import qos
 from kongming.topology.part import SHARES, Part
 from kongming.topology.placement import Placement
@@ -90,7 +88,7 @@ class TestTransaction(QosTestCase):
     def test_every_number_is_in_the_files(self):
         self.assertEqual(dict.fromkeys(GROUPS, FREE), self.files())
         self.assertEqual({}, self.live())
-        transaction.carry_out(self.driver, self.uuid, FULL)
+        carry_out(self.driver, self.uuid, FULL)
         self.assertEqual(FILES, self.files())
         self.assertEqual([], FULL.differences(self.driver.read(self.uuid, Scope.LIVE)))
         definition = self.driver.read(self.uuid, Scope.PERSISTENT)
@@ -110,12 +108,12 @@ class TestTransaction(QosTestCase):
             **{"emulator_quota": 60000, "emulator_period": 200000},
         )
         for target in (low, high, low, slow, low, high, slow, high):
-            transaction.carry_out(self.driver, self.uuid, target)
+            carry_out(self.driver, self.uuid, target)
             self.assertEqual([], target.differences(self.driver.read(self.uuid, Scope.LIVE)))
         # what stays inside has too much for this, whatever the order
         error = self.assertRaises(
             transaction.NotApplied,
-            transaction.carry_out,
+            carry_out,
             self.driver,
             self.uuid,
             numbers(global_quota=50000),
@@ -124,12 +122,12 @@ class TestTransaction(QosTestCase):
         self.assertEqual([], high.differences(self.driver.read(self.uuid, Scope.LIVE)))
 
     def test_a_refusal_in_between_leaves_no_trace(self):
-        transaction.carry_out(self.driver, self.uuid, numbers(cpu_shares=512, vcpu_quota=90000))
+        carry_out(self.driver, self.uuid, numbers(cpu_shares=512, vcpu_quota=90000))
         before, definition = self.files(), self.driver.read(self.uuid, Scope.PERSISTENT)
         wishes = FULL | {Part("vcpu_quota", 0): 150001, Part("vcpu_period", 0): 100000}
         error = self.assertRaises(
             transaction.NotApplied,
-            transaction.carry_out,
+            carry_out,
             self.driver,
             self.uuid,
             Placement(wishes),
@@ -162,12 +160,13 @@ class TestLife(QosTestCase):
         super().setUp()
         directory = self.useFixture(fixtures.TempDir()).path
         self.store = Store(directory, "compute-1")
-        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}))
+        self.reconciler = reconciler(self.driver, self.store)
 
     def bring(self, wanted=None, generation=1):
         if generation:
             self.store.replace([pin(self.uuid, wanted, generation)])
-        return [(found.result, found.reason) for found in self.reconciler.bring(self.uuid, True)]
+        outcomes = self.reconciler.bring(self.uuid, True).outcomes
+        return [(found.result, found.reason) for found in outcomes]
 
     def test_released(self):
         self.assertEqual([("applied", None)], self.bring(FULL))

@@ -2,13 +2,20 @@
 """An agent's parts on a simulated host."""
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 from kongming import objects
+from kongming.agent import transaction
+from kongming.agent.fights import Rules
+from kongming.agent.limits import Limits
+from kongming.agent.reconciler import Reconciler
+from kongming.agent.store import Store
 from kongming.hypervisor import fleet, simulated
-from kongming.hypervisor.driver import Scope
+from kongming.hypervisor.driver import Driver, Scope
 from kongming.tests import base
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.relocation import Receipt
 from kongming.topology.wish import Wish
 
 VNF = "11111111-1111-4111-8111-111111111111"
@@ -53,6 +60,7 @@ def pin(
     generation: int = 1,
     in_force: Placement | None = None,
     arrival: int = 0,
+    cancelled: bool = False,
 ) -> objects.Pin:
     """Return what a conductor says of an instance; without ``wanted``, to release it."""
     return objects.Pin(
@@ -65,11 +73,29 @@ def pin(
         in_force=in_force,
         generation=generation,
         arrival=arrival,
+        cancelled=cancelled,
         status="pending",
         reason=None,
         created_at=datetime.datetime.now(datetime.UTC),
         updated_at=None,
     )
+
+
+def carry_out(driver: Driver, uuid: str, target: Placement, **kw: Any) -> Receipt | None:
+    """Bring an instance to a placement, from wherever it is."""
+    now = transaction.snapshot(driver, uuid)
+    memory = driver.memory(uuid) if MEMORY in target else None
+    return transaction.carry_out(driver, uuid, target, now, memory, **kw)
+
+
+def reconciler(
+    driver: Driver,
+    store: Store,
+    managed: int | None = None,
+    moves: Callable[[objects.Moving], None] = lambda moving: None,
+) -> Reconciler:
+    """Return what repairs at once, again and again."""
+    return Reconciler(driver, store, Limits(managed, {}), Rules(threshold=100, longest=60), moves)
 
 
 class AgentTestCase(base.TestCase):

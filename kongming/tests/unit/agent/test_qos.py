@@ -6,14 +6,11 @@ from typing import Any
 import fixtures
 
 from kongming import objects
-from kongming.agent import transaction
-from kongming.agent.limits import Limits
-from kongming.agent.reconciler import Reconciler
 from kongming.agent.store import Store
 from kongming.agent.transaction import NotApplied, NotRestored
 from kongming.hypervisor.driver import HypervisorError, Scope
 from kongming.tests.unit.agent import base
-from kongming.tests.unit.agent.base import VCPU_0, VNF, pin
+from kongming.tests.unit.agent.base import VCPU_0, VNF, carry_out, pin, reconciler
 from kongming.topology import qos
 from kongming.topology.part import SHARES, Part
 from kongming.topology.placement import Placement
@@ -47,7 +44,7 @@ HIGH = numbers(
 class QosTestCase(base.AgentTestCase):
     def carry_out(self, target: Placement) -> None:
         """Bring VNF to some numbers, and insist that the kernel has them."""
-        transaction.carry_out(self.driver, VNF, target)
+        carry_out(self.driver, VNF, target)
         self.assertEqual([], target.differences(self.live()))
 
     def state(self) -> tuple[Placement, Placement]:
@@ -118,12 +115,12 @@ class ReconcilerTest(QosTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.store = Store(str(self.useFixture(fixtures.TempDir()).path), "one")
-        self.reconciler = Reconciler(self.driver, self.store, Limits(None, {}))
+        self.reconciler = reconciler(self.driver, self.store)
 
     def bring(self, wanted: Placement | None, generation: int = 1) -> list[tuple[str, str]]:
         """Hold a pin, and bring VNF there."""
         self.store.replace([pin(VNF, wanted, generation)])
-        return [(out.result, out.reason) for out in self.reconciler.bring(VNF, True)]
+        return [(out.result, out.reason) for out in self.reconciler.bring(VNF, True).outcomes]
 
     def test_released(self) -> None:
         before = self.state()
@@ -165,7 +162,7 @@ class ReconcilerTest(QosTestCase):
         self.assertEqual([], LOW.differences(self.live()))
 
     def test_numbers_are_no_pcpus_outside_of_the_managed(self) -> None:
-        self.reconciler = Reconciler(self.driver, self.store, Limits(0b11, {}))
+        self.reconciler = reconciler(self.driver, self.store, 0b11)
         self.assertEqual([("applied", None)], self.bring(LOW))
 
     def test_written_past_libvirt(self) -> None:

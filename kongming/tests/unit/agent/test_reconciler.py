@@ -67,7 +67,10 @@ class ReconcilerTestCase(base.AgentTestCase):
     def restart(self, host: str = "one", directory: str = "state") -> None:
         """Begin anew, as after a restart of the agent, with its file or another's."""
         self.store = Store(str(self.directory / directory), host)
-        self.reconciler = Reconciler(self.driver, self.store, self.limits, RULES, lambda: self.now)
+        self.moving: list[objects.Moving] = []
+        self.reconciler = Reconciler(
+            self.driver, self.store, self.limits, RULES, self.moving.append, lambda: self.now
+        )
 
     def hold(self, *pins: objects.Pin) -> None:
         self.store.replace(pins)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An instance is brought to a placement wholly or not at all."""
 
-from kongming.agent import transaction
 from kongming.agent.transaction import NotApplied, NotRestored
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Scope
 from kongming.tests.unit.agent import base
@@ -74,7 +73,7 @@ class Transient(base.CountingDriver):
 
 class TransactionTestCase(base.AgentTestCase):
     def carry_out(self, target: Placement = FULL, uuid: str = VNF) -> None:
-        transaction.carry_out(self.driver, uuid, target, self.driver.read(uuid, Scope.LIVE))
+        base.carry_out(self.driver, uuid, target)
 
 
 class CarryOutTest(TransactionTestCase):
@@ -155,7 +154,7 @@ class UndoTest(TransactionTestCase):
         for refused, reason in (
             (Placement({VCPU_1: 1 << 15}), "vCPU 1: Unable to write '15' to cpuset.cpus"),
             (Placement({EMULATOR: 1 << 16}), "emulator: Unable to write '16'"),
-            (Placement({MEMORY: 0b100}), "memory: unsupported configuration: NUMA node 2"),
+            (Placement({MEMORY: 0b100}), "unsupported configuration: NUMA node 2"),
             (Placement({Part("vcpu", 2): 1}), "vCPU 2"),
             (Placement({Part("iothread", 9): 1}), "I/O thread 9"),
         ):

@@ -56,6 +56,7 @@ class WorkerTest(base.AgentTestCase):
             self.store,
             Limits(None, {}),
             self.tell,
+            lambda moving: None,
             Rules(threshold=100, longest=1),
         )
         self.driver.listen(self.worker.event)

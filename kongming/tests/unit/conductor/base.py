@@ -18,6 +18,7 @@ from kongming.tests import base
 from kongming.topology import cpuset
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.placement import Placement
+from kongming.topology.relocation import Receipt
 from kongming.topology.wish import Wish
 
 #: Sorted, as they appear where the order is that of the UUIDs.
@@ -46,6 +47,7 @@ def outcome(
     in_force: Placement | None = None,
     arrival: int | None = None,
     cause: str | None = None,
+    receipt: Receipt | None = None,
 ) -> objects.Outcome:
     """Return what an agent says of a pin; without ``arrival``, of the present stay."""
     if arrival is None:
@@ -60,6 +62,7 @@ def outcome(
         reason=reason,
         in_force=in_force,
         cause=cause,
+        receipt=receipt,
     )
 
 
@@ -99,6 +102,7 @@ class ConductorTestCase(base.TestCase):
         host: str = "one",
         full: bool = False,
         gone: Iterable[str] = (),
+        moving: Iterable[objects.Moving] = (),
         outcomes: Iterable[objects.Outcome] = (),
         topology: Host = TOPOLOGY,
         sequence: int | None = None,
@@ -116,6 +120,7 @@ class ConductorTestCase(base.TestCase):
                 topology=topology if full else None,
                 instances=list(instances),
                 gone=list(gone),
+                moving=list(moving),
                 outcomes=list(outcomes),
             ),
         )

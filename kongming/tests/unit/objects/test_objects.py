@@ -19,6 +19,8 @@ from kongming.topology.fit import Size
 from kongming.topology.host import Core, NumaNode, Pages
 from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.relocation import Receipt
+from kongming.topology.residency import Progress
 from kongming.topology.usage import Conflict, InstanceUsage, Load, Usage, VcpuUsage
 from kongming.topology.wish import Wish
 
@@ -123,6 +125,16 @@ WISH_DOCUMENT = {
     "memory": {"nodes": "3"},
 }
 
+PROGRESS = Progress(96, 256, 0.5)
+RECEIPT = Receipt({4: {0: 200}, 2048: {0: 56}}, {4: {1: 200}, 2048: {1: 56}}, 256, 1.5, ("why",))
+RECEIPT_DOCUMENT = {
+    "before": {"4": {"0": 200}, "2048": {"0": 56}},
+    "after": {"4": {"1": 200}, "2048": {"1": 56}},
+    "moved_mib": 256,
+    "seconds": 1.5,
+    "warnings": ["why"],
+}
+
 HOST = objects.Host(
     name="one", topology=TOPOLOGY, generation=3, report_interval=60, reported_at=THEN
 )
@@ -166,6 +178,8 @@ PIN = objects.Pin(
     arrival=3,
     status="failed",
     reason="because",
+    progress=PROGRESS,
+    cancelled=True,
     created_at=THEN,
     updated_at=None,
 )
@@ -182,6 +196,7 @@ EVENT = objects.PinEvent(
     request_id="req-1",
     wish=WISH,
     cause=None,
+    receipt=None,
 )
 OUTCOME = objects.Outcome(
     instance_uuid=UUID,
@@ -191,7 +206,9 @@ OUTCOME = objects.Outcome(
     reason="why",
     in_force=PLACEMENT,
     cause="migration",
+    receipt=RECEIPT,
 )
+MOVING = objects.Moving(instance_uuid=UUID, generation=2, arrival=3, progress=PROGRESS)
 REPORT = objects.Report(
     host="one",
     sequence=1790000000000,
@@ -201,9 +218,10 @@ REPORT = objects.Report(
     usage=USAGE,
     instances=[INSTANCE, ASLEEP],
     gone=[OTHER],
+    moving=[MOVING],
     outcomes=[OUTCOME],
 )
-EXAMPLES = (HOST, INSTANCE, ASLEEP, PIN, NEW_PIN, EVENT, OUTCOME, REPORT)
+EXAMPLES = (HOST, INSTANCE, ASLEEP, PIN, NEW_PIN, EVENT, OUTCOME, MOVING, REPORT)
 
 
 class Echo:
@@ -280,6 +298,18 @@ class FormTest(base.TestCase):
         self.assertEqual(WISH_DOCUMENT, data(PIN)["wish"])
         self.assertEqual(WISH, reread(PIN).wish)
 
+    def test_move(self) -> None:
+        progress = {"moved_mib": 96, "total_mib": 256, "seconds": 0.5}
+        self.assertEqual(progress, data(MOVING)["progress"])
+        self.assertEqual(PROGRESS, reread(MOVING).progress)
+        self.assertEqual(RECEIPT_DOCUMENT, data(OUTCOME)["receipt"])
+        self.assertEqual(RECEIPT, reread(OUTCOME).receipt)
+
+    def test_sender_that_does_not_know_a_field(self) -> None:
+        old = objects.Outcome(instance_uuid=UUID, generation=2, result="applied")
+        self.assertIsNone(reread(old).receipt)
+        self.assertEqual([], reread(objects.Report(host="one")).moving)
+
     def test_namespace(self) -> None:
         primitive = PIN.obj_to_primitive()
         self.assertEqual("kongming", primitive["kongming_object.namespace"])
@@ -314,10 +344,11 @@ class FingerprintTest(base.TestCase):
     FINGERPRINTS = {
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
-        "Outcome": "1.2-8a24b73120f669f0234d9af49060c3d5",
-        "Pin": "1.1-c00d64b9bf6e9f7c01c4d7f531b609b7",
-        "PinEvent": "1.1-63b81a471a3b4648a926c410fe22f803",
-        "Report": "1.1-c0ebb4c79b477e2215168a73daec7b61",
+        "Moving": "1.0-9e36519e744ee756ff38399304b49bb8",
+        "Outcome": "1.2-04b5da395b50a4cec9dc25e591514913",
+        "Pin": "1.1-b368f8e35dfb67033394573c9640e7d6",
+        "PinEvent": "1.1-43ac3e8d24041c8804523de073b1c0ce",
+        "Report": "1.1-9ed1244619aa61a2a1351559203ba80e",
     }
 
     def test_fingerprints(self) -> None:

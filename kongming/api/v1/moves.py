@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/pins/{instance_uuid}/move``: the memory of an instance on its way to other NUMA nodes."""
+
+from typing import Any
+
+import pecan
+
+from kongming import exception
+from kongming.api.loaded import load_pin
+from kongming.api.microversion import serves
+from kongming.api.routes import Document
+from kongming.policies import pins as rules
+from kongming.topology.residency import Progress
+
+
+@serves("1.9")
+class MoveController(Document):
+    """``/v1/pins/{instance_uuid}/move``"""
+
+    @pecan.expose("json")
+    def show(self, instance_uuid: str) -> dict[str, Any]:
+        """Show how far the move is."""
+        pin = load_pin(pecan.request.context, rules.GET, instance_uuid)
+        found = shown(pin.progress)
+        if found is None:
+            raise exception.MoveNotFound(instance_uuid=pin.instance_uuid)
+        return found
+
+    @pecan.expose("json")
+    def delete(self, instance_uuid: str) -> None:
+        """Call the move off: everything returns to where it was, and the pin fails."""
+        request = pecan.request
+        pin = load_pin(request.context, rules.UPDATE, instance_uuid)
+        request.conductor.cancel_move(request.context, pin.instance_uuid)
+        pecan.response.status = 202
+
+
+def shown(progress: Progress | None) -> dict[str, Any] | None:
+    """Return the progress of a move as it is shown."""
+    return None if progress is None else progress.to_dict() | {"mib_per_s": progress.mib_per_s}

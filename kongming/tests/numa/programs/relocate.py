@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry out placements of an instance as the agent does. Runs in the lab.
+
+Reads a JSON object from standard input with the ``uuid`` and ``placements``, a list as
+``Placement.to_dict`` has them; with ``fail`` each step of each fails once, before it succeeds.
+Writes an object with ``answers``, for each attempt an object of ``seconds``, and either
+``receipt`` (None if no memory had to move) or ``error`` with what ``differs`` from before.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kongming import backend as backend
+from kongming.agent import transaction
+from kongming.hypervisor.driver import HypervisorError, Scope
+from kongming.hypervisor.libvirt import LibvirtDriver
+from kongming.tests.numa.programs import where
+from kongming.topology.placement import Placement
+
+
+class Failing(LibvirtDriver):
+    """Refuses its n-th step: each part that is written is one, and so is the end of each scope."""
+
+    steps_left = sys.maxsize
+
+    def step(self, *_: object) -> None:
+        """Count."""
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            raise HypervisorError("out of luck")
+
+    def write(self, uuid: str, scope: Scope, changes: Placement) -> None:
+        """Write part by part; each may fail when it is done."""
+        for part, mask in changes.items():
+            super().write(uuid, scope, Placement({part: mask}))
+            self.step()
+
+
+def state(driver: LibvirtDriver, uuid: str) -> dict[str, Any]:
+    """Where the instance is, by the kernel and by libvirt."""
+    found = where.main(uuid)
+    found.pop("alive")
+    found["memory_mib"] = {
+        size: {node: round(mib) for node, mib in nodes.items() if round(mib)}
+        for size, nodes in found["memory_mib"].items()
+    }
+    for scope in Scope:
+        found[scope.value] = driver.read(uuid, scope).to_dict()
+    found["unpinned"] = driver.unpinned(uuid).to_dict()
+    return found
+
+
+def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterator[dict[str, Any]]:
+    """Carry the placements out."""
+    driver = Failing("qemu:///system", "lab")
+    try:
+        for data in placements:
+            steps = 1 if fail else sys.maxsize
+            done = False
+            while not done:
+                before = state(driver, uuid) if fail else {}
+                driver.steps_left, begun = steps, time.monotonic()
+                try:
+                    receipt = transaction.carry_out(
+                        driver,
+                        uuid,
+                        Placement.from_dict(data),
+                        transaction.snapshot(driver, uuid),
+                        driver.memory(uuid),
+                        watch=driver.step,
+                    )
+                    done = True
+                    answer: dict[str, Any] = {"receipt": receipt and receipt.to_dict()}
+                except transaction.NotApplied as error:
+                    answer = {"error": str(error)}
+                    done = not fail
+                answer["seconds"] = time.monotonic() - begun
+                if fail and not done:
+                    driver.steps_left = sys.maxsize
+                    after = state(driver, uuid)
+                    answer["differs"] = {
+                        key: [before[key], after[key]]
+                        for key in before
+                        if before[key] != after[key]
+                    }
+                    steps += 1
+                yield answer
+    finally:
+        driver.close()
+
+
+if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    answers = list(attempts(asked["uuid"], asked["placements"], asked.get("fail", False)))
+    json.dump({"answers": answers}, sys.stdout)

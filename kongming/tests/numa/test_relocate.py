@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running instance moves between NUMA nodes, threads and memory, or it does not at all."""
+
+from typing import Any
+
+from kongming.tests.numa import base
+from kongming.tests.numa.fixtures import guest
+
+MEMORY_MIB = 256
+#: Nodes 0 and 1 have pCPUs 0-1 and 2-3.
+PLACES = [
+    {"vcpus": {"0": "0", "1": "1"}, "emulator": "0-1", "iothreads": {"1": "0"}},
+    {"vcpus": {"0": "2", "1": "3"}, "emulator": "2-3", "iothreads": {"1": "2"}},
+]
+NODES = [place | {"memory": {"nodes": str(node)}} for node, place in enumerate(PLACES)]
+#: By part, as the program ``where`` has them.
+CPUS = [
+    {"vcpu0": {"0"}, "vcpu1": {"1"}, "emulator": {"0-1"}, "iothread1": {"0"}},
+    {"vcpu0": {"2"}, "vcpu1": {"3"}, "emulator": {"2-3"}, "iothread1": {"2"}},
+]
+LEAST_SHARE = 0.99
+
+
+class OnV2(base.NumaCase):
+    """With control groups of version 2."""
+
+    cgroup: guest.Cgroup = "v2"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lab = self.guest(self.cgroup)
+
+    def carry_out(self, uuid: str, *placements: dict[str, Any], **kw: Any) -> list[dict[str, Any]]:
+        """Have placements carried out; return what came of them."""
+        answers: list[dict[str, Any]] = self.lab.run_program(
+            "relocate", seconds=900, uuid=uuid, placements=placements, **kw
+        )["answers"]
+        return answers
+
+    def assert_on(self, uuid: str, node: int) -> None:
+        """All of it is there, and the guest is alive."""
+        where = self.lab.run_program("where", uuid=uuid)
+        held = base.mib_by_node(where)
+        self.assertLessEqual(LEAST_SHARE * sum(held.values()), held.get(node, 0), held)
+        self.assertIn(sum(held.values()), range(MEMORY_MIB - 3, MEMORY_MIB + 1))
+        cpus = {p: {each["cpus"] for each in found} for p, found in where["threads"].items()}
+        self.assertEqual(CPUS[node], cpus)
+        nodes = {each["nodes"] for found in where["threads"].values() for each in found}
+        self.assertEqual({str(node)}, nodes)
+        self.eventually(
+            lambda: self.lab.run_program("where", uuid=uuid)["alive"] > where["alive"], 60
+        )
+
+    def check_there_and_back(self, kind: str) -> None:
+        uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS[kind])
+        for node in (1, 0):
+            (answer,) = self.carry_out(uuid, NODES[node])
+            self.assertNotIn("error", answer)
+            moved = answer["receipt"]["moved_mib"]
+            self.assertLessEqual(LEAST_SHARE * (MEMORY_MIB - 2), moved)
+            self.assert_on(uuid, node)
+
+    def check_every_step(self, kind: str) -> None:
+        """Whatever fails, everything is as it was."""
+        uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS[kind])
+        self.carry_out(uuid, NODES[0])
+        *failed, done = self.carry_out(uuid, NODES[1], fail=True)
+        self.assertIsNotNone(done["receipt"])
+        # Chunks of memory, parts live, parts in the definition.
+        self.assertLessEqual(4 + 5 + 5, len(failed))
+        for number, answer in enumerate(failed, 1):
+            self.assertIn("out of luck", answer["error"])
+            self.assertNotIn("could not be undone", answer["error"])
+            self.assertEqual({}, answer["differs"], f"step {number}")
+        self.assert_on(uuid, 1)
+
+    def test_default(self) -> None:
+        self.check_there_and_back("default")
+
+    def test_restrictive(self) -> None:
+        self.check_there_and_back("restrictive")
+
+    def test_strict(self) -> None:
+        self.check_there_and_back("strict")
+
+    def test_hugepages(self) -> None:
+        self.check_there_and_back("hugepages")
+
+    def test_hugepages_strict(self) -> None:
+        self.check_there_and_back("hugepages-strict")
+
+    def test_memfd(self) -> None:
+        self.check_there_and_back("memfd")
+
+    def test_every_step_of_restrictive_memory_may_fail(self) -> None:
+        self.check_every_step("restrictive")
+
+    def test_every_step_of_strict_memory_may_fail(self) -> None:
+        self.check_every_step("strict")
+
+    def test_node_that_is_too_full(self) -> None:
+        uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS["strict"])
+        self.carry_out(uuid, NODES[0])
+        self.start(self.lab, memory_mib=704, mode="strict", nodes="1", allocate=True)
+        (answer, *more) = self.carry_out(uuid, NODES[1])
+        self.assertIn("would move to NUMA node 1", answer["error"])
+        self.assertEqual([], more)
+        self.assert_on(uuid, 0)
+
+
+class OnV1(OnV2):
+    """With control groups of version 1."""
+
+    cgroup = "v1"
