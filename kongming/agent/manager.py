@@ -96,6 +96,9 @@ class AgentManager:
 
     def _event(self, uuid: str, what: Event) -> None:
         self._worker.event(uuid, what)
+        if what in (Event.STARTED, Event.TUNED) and self._store.get(uuid) is not None:
+            # a report now would take time from placing it, and comes right after that anyway
+            return
         with self._news:
             self._report_due = True
             self._full_due = self._full_due or not uuid

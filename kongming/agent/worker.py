@@ -37,7 +37,7 @@ class Worker:
 
     What is asked for while an instance is worked on, or waits for its turn, is done once.
 
-    :param tell: is called in one of the threads with what became of one instance
+    :param tell: is called in one of the threads with what became of one instance, if anything did
     :param moves: is called in one of the threads with the progress of memory that moves
     """
 
@@ -101,6 +101,9 @@ class Worker:
 
     def _ask(self, uuid: str) -> _Due:
         due = self._due.setdefault(uuid, _Due())
+        if uuid in self._busy:
+            # its pins raise an event each, and would wake others in vain
+            return due
         enough = len(self._due) <= self._idle or len(self._threads) == MOST_AT_ONCE
         if not (enough or self._stopping):
             name = f"worker-{self._host}-{len(self._threads)}"
@@ -136,15 +139,14 @@ class Worker:
                     self._news.wait(next_time and max(0.0, next_time - time.monotonic()))
                     self._idle -= 1
             done = self._bring(uuid, due)
-            if done.outcomes:
-                self._tell(done.outcomes)
+            self._tell(done.outcomes)
             with self._news:
                 self._busy.remove(uuid)
                 self._later.pop(uuid, None)
                 if done.again is not None:
                     self._later[uuid] = time.monotonic() + done.again
-                    # this thread may be at something else by then
-                    self._news.notify()
+                # this thread may take something else now
+                self._news.notify()
 
     def _bring(self, uuid: str, due: _Due) -> Done:
         try:
