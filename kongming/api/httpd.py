@@ -76,6 +76,14 @@ class Server(wsgi.Server):
 class _Request(server.HTTPRequest):
     """One request."""
 
+    def read_request_line(self) -> bool:
+        try:
+            return bool(super().read_request_line())
+        except ValueError:
+            # the bracket of an IPv6 address that does not close, for one
+            self.simple_response("400 Bad Request", "Malformed Request-URI")
+            return False
+
     def read_request_headers(self) -> bool:
         if not super().read_request_headers():
             return False

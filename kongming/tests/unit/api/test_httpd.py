@@ -181,6 +181,15 @@ class ServerTest(base.TestCase):
                 answer.begin()
                 self.assert_refused(answer, 400)
 
+    def test_addresses_that_are_none(self) -> None:
+        for address in (b"http://[", b"http://[::1/", b"//[", b"http://\xff["):
+            with socket.create_connection(self.socket.getsockname(), timeout=20) as connection:
+                connection.sendall(b"GET " + address + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = client.HTTPResponse(connection)
+                answer.begin()
+                error = self.assert_refused(answer, 400)
+                self.assertEqual("resource_pin.bad_request", error["code"])
+
     def test_stop_does_not_wait_for_idle_connections(self) -> None:
         connection = self.connect()
         self.ask(connection, "/")
