@@ -57,6 +57,11 @@ class KongMingError(Exception):
         """The stable code and the sentence of each thing that is wrong."""
         return [(self.code, self.message)]
 
+    @property
+    def details(self) -> dict[str, str]:
+        """Fields that each of the errors has beside those that all have."""
+        return {}
+
 
 class SeveralProblems(KongMingError):
     """Something with more than one reason; ``problems`` lists (code, sentence)."""

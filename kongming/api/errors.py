@@ -2,6 +2,7 @@
 """Every error in one form, wherever in the stack it arises."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import webob.dec
@@ -41,8 +42,16 @@ _SENTENCES = {
 _DONE = "kongming.error_has_form"
 
 
-def document(status: int, errors: list[tuple[str, str]], request_id: str) -> dict[str, Any]:
-    """Return the body for an HTTP status and its errors (stable code, sentence)."""
+def document(
+    status: int,
+    errors: list[tuple[str, str]],
+    request_id: str,
+    details: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the body for an HTTP status and its errors (stable code, sentence).
+
+    :param details: more fields of each error
+    """
     title = webob.util.status_reasons.get(status, "Error")
     return {
         "message": "; ".join(detail for _, detail in errors),
@@ -53,15 +62,21 @@ def document(status: int, errors: list[tuple[str, str]], request_id: str) -> dic
                 "title": title,
                 "detail": detail,
                 "request_id": request_id,
+                **(details or {}),
             }
             for code, detail in errors
         ],
     }
 
 
-def response(status: int, errors: list[tuple[str, str]], request_id: str) -> webob.Response:
-    """Return the error as a response."""
-    body = document(status, errors, request_id)
+def response(
+    status: int,
+    errors: list[tuple[str, str]],
+    request_id: str,
+    details: Mapping[str, str] | None = None,
+) -> webob.Response:
+    """Return the error as a response; the arguments are those of `document`."""
+    body = document(status, errors, request_id, details)
     return webob.Response(
         status=status, json_body=body, content_type="application/json", charset="utf-8"
     )
@@ -77,7 +92,7 @@ class ErrorHook(hooks.PecanHook):
         if isinstance(error, UnicodeDecodeError) and state.controller is None:
             error = exception.BadRequest.field("URL", "path or query string is not UTF-8")
         if isinstance(error, exception.KongMingError) and error.status < 500:
-            return response(error.status, error.errors, request_id)
+            return response(error.status, error.errors, request_id, error.details)
         if isinstance(error, exception.Unavailable):
             LOG.error("%s: %s", request_id, error.message)
             return response(error.status, error.errors, request_id)

@@ -250,7 +250,9 @@ class Talk(testtools.TestCase):
         self.assertEqual({"message", "errors"}, set(body))
         self.assertTrue(body["errors"])
         for error in body["errors"]:
-            self.assertEqual({"status", "code", "title", "detail", "request_id"}, set(error))
+            bounds = {"min_version", "max_version"} if code == "version_not_supported" else set()
+            fields = {"status", "code", "title", "detail", "request_id"}
+            self.assertEqual(fields | bounds, set(error))
             self.assertEqual((status, request_id), (error["status"], error["request_id"]))
             self.assertTrue(error["title"])
             self.assertThat(error["code"], matchers.MatchesRegex(r"resource_pin\.[a-z_]+$"))

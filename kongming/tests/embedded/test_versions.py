@@ -115,6 +115,8 @@ class VersionTest(base.SharedTestCase):
     def test_refusal_says_which_there_are(self) -> None:
         answer = self.plain("/v1/pins", **{"OpenStack-API-Version": "resource_pin 1.99"})
         self.assert_error(answer, 406, "version_not_supported", "1.99", "1.0", NEWEST)
+        (error,) = answer.json()["errors"]
+        self.assertEqual(("1.0", NEWEST), (error["min_version"], error["max_version"]))
         self.assertEqual("OpenStack-API-Version", answer.headers["Vary"])
 
     def test_links_follow_the_host_header(self) -> None:
