@@ -6,12 +6,14 @@ from typing import Any
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
-#: Version documents: needed before a client can have a token.
-_PUBLIC = ("", "/", "/v1", "/v1/")
+from kongming.api import openapi
+
+#: Version documents and the description of the API: needed before a client can have a token.
+_PUBLIC = ("", "/", "/v1", "/v1/", openapi.PATH, f"{openapi.PATH}/")
 
 
 class Authenticated:
-    """WSGI middleware: Keystone's tokens for everything but the version documents."""
+    """WSGI middleware: Keystone's tokens for everything but what describes the API."""
 
     def __init__(self, application: Any, conf: cfg.ConfigOpts) -> None:
         self._application = application

@@ -2,7 +2,7 @@
 """A request's JSON body as a WSME type, strictly: nothing is guessed or coerced."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import webob
 from webob import exc
@@ -93,6 +93,12 @@ class Identifier(wtypes.UserType):
 
     basetype = str
     name = "identifier"
+    schema: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "pattern": "^[^\\p{C}\\p{Zl}\\p{Zp}]*$",
+        "minLength": 1,
+        "maxLength": 255,
+    }
 
     def read(self, value: Any, path: str) -> str:
         """Return the id.

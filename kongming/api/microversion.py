@@ -2,7 +2,7 @@
 """Microversions: the header ``OpenStack-API-Version: resource_pin 1.N``."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import microversion_parse
@@ -10,7 +10,7 @@ import webob
 from webob import exc
 
 from kongming import exception
-from kongming.api.routes import Node, Route
+from kongming.api.routes import Node, Operation, Route
 
 
 class Version(NamedTuple):
@@ -52,6 +52,16 @@ class NotAcceptable(exception.KongMingError):
     code = "resource_pin.version_not_supported"
     template = "Version {asked} is not supported: {lowest} to {highest} are."
 
+    @property
+    def details(self) -> dict[str, str]:
+        """What a client needs to settle on another version."""
+        return {"min_version": str(MIN_VERSION), "max_version": str(MAX_VERSION)}
+
+
+def is_named(headers: Any) -> bool:
+    """Whether a request says which version it wants."""
+    return any(microversion_parse.get_version(headers, word) for word in _ACCEPTED_TYPES)
+
 
 def negotiate(headers: Any) -> Version:
     """Return the version that a request wants; the lowest if it does not say.
@@ -79,7 +89,7 @@ def serves(first: str, last: str | None = None) -> Callable[[type], type]:
     """Mark a controller class as the one for versions ``first`` to ``last`` (or the newest)."""
 
     def mark(controller: type) -> type:
-        controller.versions = (_parse(first), _parse(last) if last else MAX_VERSION)  # type: ignore[attr-defined]
+        controller.versions = (parse(first), parse(last) if last else MAX_VERSION)  # type: ignore[attr-defined]
         return controller
 
     return mark
@@ -100,7 +110,15 @@ class Versioned(Node):
                 return route
         raise exc.HTTPNotFound(f"not there at version {request.version}")
 
+    def operations(self, version: Version, path: str = "") -> Iterator[Operation]:
+        """Yield those of the controller of the version."""
+        for controller in self.controllers:
+            first, last = controller.versions
+            if first <= version <= last:
+                yield from controller.operations(version, path)
 
-def _parse(text: str) -> Version:
+
+def parse(text: str) -> Version:
+    """Return the version that is written as ``1.N``."""
     major, minor = text.split(".")
     return Version(int(major), int(minor))

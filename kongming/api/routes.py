@@ -6,8 +6,9 @@ segments, a parameter ``_method`` turns a GET into any method, and query string 
 fill in for a segment that is missing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pecan
 import webob
@@ -17,6 +18,14 @@ from kongming import exception
 
 #: The function that answers, and its arguments.
 Route = tuple[Callable[..., Any], list[str]]
+
+
+class Operation(NamedTuple):
+    """A method of a path, such as GET of ``/v1/pins/{instance_uuid}``, and who answers it."""
+
+    method: str
+    path: str
+    function: Callable[..., Any]
 
 
 class Request(webob.Request):
@@ -49,20 +58,33 @@ class Node:
         """
         raise NotImplementedError
 
+    def operations(self, version: Any, path: str = "") -> Iterator[Operation]:
+        """Yield all that there is at and below this node at a version of the API.
+
+        :param path: where the node is, with ``{}`` for each key
+        """
+        raise NotImplementedError
+
 
 class Document(Node):
     """What ``show`` shows, ``put`` replaces, ``delete`` ends, and nodes below it by name."""
 
     children: Mapping[str, Node] = {}
+    _actions = {"GET": "show", "PUT": "put", "DELETE": "delete"}
 
     def route(self, path: list[str], request: webob.Request) -> Route:
         """Go down, or show, replace or delete the document."""
         if not path:
-            names = {"GET": "show", "PUT": "put", "DELETE": "delete"}
-            return _action(self, names, request), []
+            return _action(self, self._actions, request), []
         if path[0] not in self.children:
             raise exc.HTTPNotFound
         return self.children[path[0]].route(path[1:], request)
+
+    def operations(self, version: Any, path: str = "") -> Iterator[Operation]:
+        """Yield those of the document, then those of the nodes below it."""
+        yield from _operations(self, self._actions, path or "/")
+        for name, child in self.children.items():
+            yield from child.operations(version, f"{path}/{name}")
 
 
 class Collection(Node):
@@ -71,20 +93,37 @@ class Collection(Node):
     """
 
     children: Mapping[str, Node] = {}
+    _actions = {"GET": "get_all", "POST": "post"}
+    _members = {"GET": "get_one", "PUT": "put", "PATCH": "patch", "DELETE": "delete"}
 
     def route(self, path: list[str], request: webob.Request) -> Route:
         """Find the method for the collection or for a member."""
         if not path:
-            return _action(self, {"GET": "get_all", "POST": "post"}, request), []
+            return _action(self, self._actions, request), []
         if not path[0]:
             raise exc.HTTPNotFound
         if len(path) == 1:
-            members = {"GET": "get_one", "PUT": "put", "PATCH": "patch", "DELETE": "delete"}
-            return _action(self, members, request), path
+            return _action(self, self._members, request), path
         if path[1] not in self.children:
             raise exc.HTTPNotFound
         function, arguments = self.children[path[1]].route(path[2:], request)
         return function, [path[0], *arguments]
+
+    def operations(self, version: Any, path: str = "") -> Iterator[Operation]:
+        """Yield those of the collection, of a member, and of the nodes below each member."""
+        yield from _operations(self, self._actions, path)
+        yield from _operations(self, self._members, f"{path}/{{}}")
+        for name, child in self.children.items():
+            yield from child.operations(version, f"{path}/{{}}/{name}")
+
+
+def _operations(node: Node, names: Mapping[str, str], path: str) -> Iterator[Operation]:
+    for method, name in names.items():
+        if hasattr(node, name):
+            function = getattr(node, name)
+            # the functions take the keys in the path, in its order
+            keys = [f"{{{key}}}" for key in inspect.signature(function).parameters]
+            yield Operation(method, path.format(*keys), function)
 
 
 def _action(node: Node, names: Mapping[str, str], request: webob.Request) -> Callable[..., Any]:

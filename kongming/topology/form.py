@@ -12,6 +12,8 @@ from kongming.topology import cpuset
 #: ``large`` is any but the smallest.
 PAGE_SIZES = (4, 2048, 1048576)
 PAGE_WORDS = ("any", "large")
+#: How many instances a wish may keep away from.
+MAX_AVOID = 256
 #: What a wish asks of the page size: KiB, a word, or nothing.
 PageSize = int | str | None
 

@@ -17,7 +17,6 @@ THREAD_POLICIES = ("prefer", "isolate", "require")
 EMULATOR_POLICIES = ("share", "isolate")
 #: The key in ``vcpus`` for every vCPU that no other key names.
 EVERY = "*"
-_MAX_AVOID = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Wish:
             numa_nodes=None if numa_nodes is None else layout.parse("numa_nodes", numa_nodes),
             page_size=form.page_size("memory.page_size_kib", memory.get("page_size_kib")),
             pci_device=None if pci_device is None else form.pci_address("pci_device", pci_device),
-            avoid=_avoid(data.get("avoid") or []),
+            avoid=_avoid(data.get("avoid", [])),
             near=None if near is None else form.instance("near", near),
             override=bool(data.get("override")),
             enforce=data.get("enforce") is not False,
@@ -137,8 +136,8 @@ def _texts(masks: Mapping[int, int]) -> dict[str, str]:
 
 
 def _avoid(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > _MAX_AVOID:
-        raise WishError("avoid", f"must be a list of at most {_MAX_AVOID} uuids")
+    if not isinstance(value, list) or len(value) > form.MAX_AVOID:
+        raise WishError("avoid", f"must be a list of at most {form.MAX_AVOID} uuids")
     return tuple(form.instance(f"avoid.{number}", item) for number, item in enumerate(value))
 
 

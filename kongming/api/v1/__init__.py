@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Version 1 of the API: one module per noun."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pecan
 
+from kongming.api import described, versions
 from kongming.api.microversion import Versioned
-from kongming.api.routes import Document
+from kongming.api.openapi import OpenAPIController
+from kongming.api.routes import Document, Node
 from kongming.api.v1 import contract_2018
 from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
@@ -18,17 +19,18 @@ from kongming.api.v1.pins import PinsController
 class V1(Document):
     """``/v1``"""
 
-    def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
-        self._document = document
+    def __init__(self, root: Node) -> None:
         self.children = {
             "pins": PinsController(),
             "candidates": CandidatesController(),
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),
+            "openapi.json": OpenAPIController(root),
         }
 
     @pecan.expose("json")
+    @described.operation(versions.One)
     def show(self) -> dict[str, Any]:
         """Describe this version."""
-        return {"version": self._document()}
+        return {"version": versions.document()}

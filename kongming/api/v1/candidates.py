@@ -3,23 +3,24 @@
 
 import operator
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pecan
 from wsme import types as wtypes
 
 from kongming import exception, policy
-from kongming.api import body
+from kongming.api import body, described
 from kongming.api.inventories import Inventories
 from kongming.api.loaded import canonical, load_pin
 from kongming.api.microversion import Version
 from kongming.api.routes import Collection
 from kongming.api.v1 import pins
+from kongming.api.v1.placement import Placement
 from kongming.api.v1.size import Size
 from kongming.db import engine, reservations
 from kongming.policies import candidates as rules
 from kongming.policies import pins as pin_rules
-from kongming.topology import cpuset, fit
+from kongming.topology import cpuset, fit, grammar
 from kongming.topology.answer import Reason
 from kongming.topology.inventory import Inventory
 from kongming.topology.wish import Wish
@@ -34,6 +35,11 @@ class Hosts(wtypes.UserType):
 
     basetype = list
     name = "list of host names"
+    schema: ClassVar[dict[str, Any]] = {
+        "type": "array",
+        "items": body.Identifier.schema,
+        "maxItems": _MAX_HOSTS,
+    }
 
     def read(self, value: Any, path: str) -> list[str]:
         """Return the names.
@@ -59,6 +65,8 @@ class Question(wtypes.Base):
 class InstanceQuestion(Question):
     """Body of a POST that may be about an instance that is there already."""
 
+    _grammar = {"instance_uuid": grammar.UUID}
+
     wish = pins.WishBody
     instance_uuid = wtypes.text
     prefer_pin = bool
@@ -77,6 +85,35 @@ class Candidate(NamedTuple):
     claims: bool
 
 
+class Found(wtypes.Base):
+    """A host on which the wish fits; ``claims`` tells whether it would claim anything there."""
+
+    host = wtypes.wsattr(wtypes.text, mandatory=True)
+    placement = wtypes.wsattr(Placement, mandatory=True)
+    claims = bool
+
+
+class Why(wtypes.Base):
+    """One reason against a host."""
+
+    code = wtypes.wsattr(wtypes.text, mandatory=True)
+    detail = wtypes.wsattr(wtypes.text, mandatory=True)
+
+
+class Rejected(wtypes.Base):
+    """A host on which the wish does not fit."""
+
+    host = wtypes.wsattr(wtypes.text, mandatory=True)
+    reasons = wtypes.wsattr(wtypes.ArrayType(Why), mandatory=True)
+
+
+class Answer(wtypes.Base):
+    """Where the wish fits, best first, and why not elsewhere."""
+
+    candidates = wtypes.wsattr(wtypes.ArrayType(Found), mandatory=True)
+    rejected = wtypes.wsattr(wtypes.ArrayType(Rejected), mandatory=True)
+
+
 class CandidatesController(Collection):
     """``/v1/candidates``"""
 
@@ -84,6 +121,11 @@ class CandidatesController(Collection):
         self._inventories = Inventories()
 
     @pecan.expose("json")
+    @described.operation(
+        Answer,
+        takes={"1.0": Question, "1.2": InstanceQuestion},
+        refuses=(exception.Forbidden, exception.PinNotFound),
+    )
     def post(self) -> Any:
         """Tell where a wish would fit, best first, and why not elsewhere."""
         request = pecan.request

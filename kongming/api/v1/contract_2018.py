@@ -7,13 +7,13 @@ version 1.0. A mapping is one CPU set for every vCPU of an instance.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
-from kongming.api import body, links
+from kongming.api import body, described, links
 from kongming.api.loaded import canonical, future_owner, load_instance, load_pin, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
@@ -23,7 +23,7 @@ from kongming.objects.pin import APPLIED, FAILED
 from kongming.policies import hosts as host_rules
 from kongming.policies import instances as instance_rules
 from kongming.policies import pins as rules
-from kongming.topology import cpuset
+from kongming.topology import cpuset, grammar
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
 from kongming.topology.wish import Wish
@@ -50,6 +50,8 @@ _STATUS = dict(
 class ChangedMapping(wtypes.Base):
     """Body of a PUT or PATCH."""
 
+    _grammar: ClassVar[dict[str, Any]] = {"cpu_mappings": grammar.CPU_SET}
+
     cpu_mappings = wtypes.wsattr(wtypes.text, mandatory=True)
 
     def cpus(self) -> int:
@@ -68,6 +70,7 @@ class TextOrBoolean(wtypes.UserType):
 
     basetype = str
     name = "boolean"
+    schema: ClassVar[dict[str, Any]] = {"enum": [True, False, "True", "False"]}
     _VALUES = {True: True, False: False, "True": True, "False": False}
 
     def read(self, value: Any, path: str) -> bool:
@@ -83,16 +86,83 @@ class TextOrBoolean(wtypes.UserType):
 class NewMapping(ChangedMapping):
     """Body of a POST."""
 
+    _grammar = {"cpu_mappings": grammar.CPU_SET, "instance_uuid": grammar.UUID}
+
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     wait_until_active = TextOrBoolean()
     project_id = body.Identifier()
     user_id = body.Identifier()
 
 
+class Mapping(wtypes.Base):
+    """A mapping as it is shown."""
+
+    instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    project_id = wtypes.text
+    user_id = wtypes.text
+    cpu_mappings = wtypes.wsattr(wtypes.text, mandatory=True)
+    host = wtypes.text
+    status = wtypes.wsattr(wtypes.Enum(str, "failed", "pending", "succeed"), mandatory=True)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+    created_at = wtypes.wsattr(wtypes.text, mandatory=True)
+    updated_at = wtypes.text
+
+
+class Mappings(wtypes.Base):
+    """All mappings."""
+
+    mappings = wtypes.wsattr(wtypes.ArrayType(Mapping), mandatory=True)
+
+
+class Resident(wtypes.Base):
+    """An instance on a host; ``cpu_mappings`` tells for each pCPU whether it may run there."""
+
+    uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    status = wtypes.wsattr(wtypes.text, mandatory=True)
+    cpu_mappings = wtypes.wsattr(wtypes.ArrayType(bool), mandatory=True)
+
+
+class OldHost(wtypes.Base):
+    """A host in its old shape; ``cpu_topology`` has the pCPUs of each NUMA node."""
+
+    host_name = wtypes.wsattr(wtypes.text, mandatory=True)
+    cpu_topology = wtypes.wsattr(
+        wtypes.DictType(wtypes.text, wtypes.ArrayType(int)), mandatory=True
+    )
+    instances = wtypes.wsattr(wtypes.ArrayType(Resident), mandatory=True)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+
+
+class OldHosts(wtypes.Base):
+    """All hosts."""
+
+    hosts = wtypes.wsattr(wtypes.ArrayType(OldHost), mandatory=True)
+
+
+class OldInstance(wtypes.Base):
+    """An instance in its old shape; ``cpu_mappings`` tells where each vCPU may run."""
+
+    uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    status = wtypes.wsattr(wtypes.text, mandatory=True)
+    host = wtypes.wsattr(wtypes.text, mandatory=True)
+    cpu_mappings = wtypes.wsattr(
+        wtypes.DictType(wtypes.text, wtypes.ArrayType(bool)), mandatory=True
+    )
+    mapped_by_kongming = wtypes.wsattr(bool, mandatory=True)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+
+
+class OldInstances(wtypes.Base):
+    """All instances."""
+
+    instances = wtypes.wsattr(wtypes.ArrayType(OldInstance), mandatory=True)
+
+
 class MappingsController(Collection):
     """``/v1/instance_cpu_mappings``"""
 
     @pecan.expose("json")
+    @described.operation(Mappings)
     def get_all(self) -> dict[str, Any]:
         """List the mappings that the caller may see, all at once as in 2018."""
         where = visible(pecan.request.context, rules.ALL_PROJECTS, models.Pin.project_id)
@@ -102,11 +172,21 @@ class MappingsController(Collection):
             return {"mappings": [_mapping(objects.Pin.from_row(row)) for row in rows]}
 
     @pecan.expose("json")
+    @described.operation(Mapping, refuses=(exception.PinNotFound,))
     def get_one(self, instance_uuid: str) -> Any:
         """Show a mapping."""
         return _mapping(load_pin(pecan.request.context, rules.GET, instance_uuid))
 
     @pecan.expose("json")
+    @described.operation(
+        Mapping,
+        takes={"1.0": NewMapping},
+        status=201,
+        refuses=(
+            *(exception.InstanceNotFound, exception.PinExists, exception.NovaUnavailable),
+            *(*exception.NOT_GRANTED, exception.Forbidden, exception.ControlPlaneUnavailable),
+        ),
+    )
     def post(self) -> Any:
         """Map every vCPU of an instance, that may be yet to come, to a CPU set."""
         request = pecan.request
@@ -124,6 +204,14 @@ class MappingsController(Collection):
         return _mapping(stored)
 
     @pecan.expose("json")
+    @described.operation(
+        Mapping,
+        takes={"1.0": ChangedMapping},
+        refuses=(
+            *(exception.PinNotFound, exception.Forbidden, exception.ControlPlaneUnavailable),
+            *exception.NOT_GRANTED,
+        ),
+    )
     def put(self, instance_uuid: str) -> Any:
         """Replace the CPU set; what else the pin wishes stays."""
         request = pecan.request
@@ -137,6 +225,10 @@ class MappingsController(Collection):
     patch = put
 
     @pecan.expose("json")
+    @described.operation(
+        status=204,
+        refuses=(exception.PinNotFound, exception.Forbidden, exception.ControlPlaneUnavailable),
+    )
     def delete(self, instance_uuid: str) -> None:
         """Delete a mapping."""
         request = pecan.request
@@ -150,6 +242,7 @@ class HostsController(Collection):
     """``/v1/hosts`` in its old shape."""
 
     @pecan.expose("json")
+    @described.operation(OldHosts, refuses=(exception.Forbidden,))
     def get_all(self) -> dict[str, Any]:
         """List the hosts, all at once as in 2018."""
         policy.authorize(pecan.request.context, host_rules.GET)
@@ -159,6 +252,7 @@ class HostsController(Collection):
             return {"hosts": [_host(row, residents[row.name]) for row in rows]}
 
     @pecan.expose("json")
+    @described.operation(OldHost, refuses=(exception.Forbidden, exception.HostNotFound))
     def get_one(self, host_name: str) -> Any:
         """Show a host."""
         policy.authorize(pecan.request.context, host_rules.GET)
@@ -174,6 +268,7 @@ class InstancesController(Collection):
     """``/v1/instances`` in its old shape."""
 
     @pecan.expose("json")
+    @described.operation(OldInstances)
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see, all at once as in 2018."""
         rule = instance_rules.ALL_PROJECTS
@@ -189,6 +284,7 @@ class InstancesController(Collection):
             }
 
     @pecan.expose("json")
+    @described.operation(OldInstance, refuses=(exception.InstanceNotFound,))
     def get_one(self, uuid: str) -> Any:
         """Show an instance."""
         instance = load_instance(pecan.request.context, instance_rules.GET, uuid)

@@ -10,7 +10,7 @@ from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
-from kongming.api import links, query
+from kongming.api import described, links, query
 from kongming.api.microversion import Version, serves
 from kongming.api.routes import Collection
 from kongming.api.v1 import usage
@@ -29,28 +29,28 @@ class Cpus(wtypes.Base):
     ``free``. ``isolated`` ones are for one thread at a time.
     """
 
-    online = wtypes.text
+    online = wtypes.wsattr(wtypes.text, mandatory=True)
     offline = wtypes.text
-    managed = wtypes.text
+    managed = wtypes.wsattr(wtypes.text, mandatory=True)
     isolated = wtypes.text
-    claimed = wtypes.text
-    given = wtypes.text
-    free = wtypes.text
+    claimed = wtypes.wsattr(wtypes.text, mandatory=True)
+    given = wtypes.wsattr(wtypes.text, mandatory=True)
+    free = wtypes.wsattr(wtypes.text, mandatory=True)
 
 
 class Conflict(wtypes.Base):
     """pCPUs that several instances hold, each for itself alone."""
 
-    cpus = wtypes.text
-    instances = wtypes.ArrayType(wtypes.text)
+    cpus = wtypes.wsattr(wtypes.text, mandatory=True)
+    instances = wtypes.wsattr(wtypes.ArrayType(wtypes.text), mandatory=True)
 
 
 class Pages(wtypes.Base):
     """The memory pages of one size on one NUMA node."""
 
-    size_kib = int
-    total = int
-    free = int
+    size_kib = wtypes.wsattr(int, mandatory=True)
+    total = wtypes.wsattr(int, mandatory=True)
+    free = wtypes.wsattr(int, mandatory=True)
 
 
 class Core(wtypes.Base):
@@ -58,36 +58,43 @@ class Core(wtypes.Base):
 
     socket = int
     die = int
-    core = int
-    cpus = wtypes.text
+    core = wtypes.wsattr(int, mandatory=True)
+    cpus = wtypes.wsattr(wtypes.text, mandatory=True)
 
 
 class NumaNode(wtypes.Base):
     """A NUMA node of a host."""
 
-    id = int
-    cpus = wtypes.text
-    memory_mib = int
+    id = wtypes.wsattr(int, mandatory=True)
+    cpus = wtypes.wsattr(wtypes.text, mandatory=True)
+    memory_mib = wtypes.wsattr(int, mandatory=True)
     reserved_mib = int
-    pages = wtypes.ArrayType(Pages)
-    distances = wtypes.DictType(wtypes.text, int)
-    cores = wtypes.ArrayType(Core)
+    pages = wtypes.wsattr(wtypes.ArrayType(Pages), mandatory=True)
+    distances = wtypes.wsattr(wtypes.DictType(wtypes.text, int), mandatory=True)
+    cores = wtypes.wsattr(wtypes.ArrayType(Core), mandatory=True)
 
 
 class Host(wtypes.Base):
     """A host as it is shown."""
 
-    name = wtypes.text
-    status = wtypes.text
+    name = wtypes.wsattr(wtypes.text, mandatory=True)
+    status = wtypes.wsattr(wtypes.text, mandatory=True)
     reported_at = wtypes.text
-    generation = int
-    cpus = Cpus
-    numa_nodes = wtypes.ArrayType(NumaNode)
+    generation = wtypes.wsattr(int, mandatory=True)
+    cpus = wtypes.wsattr(Cpus, mandatory=True)
+    numa_nodes = wtypes.wsattr(wtypes.ArrayType(NumaNode), mandatory=True)
     pci_devices = wtypes.DictType(wtypes.text, int)
-    instances = wtypes.ArrayType(wtypes.text)
-    conflicts = wtypes.ArrayType(Conflict)
+    instances = wtypes.wsattr(wtypes.ArrayType(wtypes.text), mandatory=True)
+    conflicts = wtypes.wsattr(wtypes.ArrayType(Conflict), mandatory=True)
     usage = usage.Host
-    links = wtypes.ArrayType(links.Link)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+
+
+class Hosts(wtypes.Base):
+    """A page of hosts."""
+
+    hosts = wtypes.wsattr(wtypes.ArrayType(Host), mandatory=True)
+    next = wtypes.text
 
 
 @serves("1.1")
@@ -95,6 +102,7 @@ class HostsController(Collection):
     """``/v1/hosts``"""
 
     @pecan.expose("json")
+    @described.operation(Hosts, refuses=(exception.Forbidden,), filters=(), sort_keys=SORT_KEYS)
     def get_all(self) -> dict[str, Any]:
         """List the hosts."""
         policy.authorize(pecan.request.context, rules.GET)
@@ -108,6 +116,7 @@ class HostsController(Collection):
         return answer
 
     @pecan.expose("json")
+    @described.operation(Host, refuses=(exception.Forbidden, exception.HostNotFound))
     def get_one(self, host_name: str) -> Any:
         """Show a host."""
         policy.authorize(pecan.request.context, rules.GET)

@@ -8,12 +8,13 @@ import pecan
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
-from kongming import objects
-from kongming.api import links, query
+from kongming import exception, objects
+from kongming.api import described, links, query
 from kongming.api.loaded import load_instance, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
 from kongming.api.v1 import pins, usage
+from kongming.api.v1.placement import Placement
 from kongming.db import engine, hosts, models
 from kongming.policies import instances as rules
 
@@ -24,19 +25,26 @@ SORT_KEYS = ("host", "name", "state", "uuid")
 class Instance(wtypes.Base):
     """An instance as it is shown; ``observed`` is null without threads."""
 
-    uuid = wtypes.text
-    name = wtypes.text
-    host = wtypes.text
+    uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    name = wtypes.wsattr(wtypes.text, mandatory=True)
+    host = wtypes.wsattr(wtypes.text, mandatory=True)
     project_id = wtypes.text
     user_id = wtypes.text
-    state = wtypes.text
-    vcpus = int
-    memory_mib = int
-    iothreads = wtypes.ArrayType(int)
-    observed = pins.Placement
+    state = wtypes.wsattr(wtypes.text, mandatory=True)
+    vcpus = wtypes.wsattr(int, mandatory=True)
+    memory_mib = wtypes.wsattr(int, mandatory=True)
+    iothreads = wtypes.wsattr(wtypes.ArrayType(int), mandatory=True)
+    observed = Placement
     usage = usage.Instance
     updated_at = wtypes.text
-    links = wtypes.ArrayType(links.Link)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+
+
+class Instances(wtypes.Base):
+    """A page of instances."""
+
+    instances = wtypes.wsattr(wtypes.ArrayType(Instance), mandatory=True)
+    next = wtypes.text
 
 
 @serves("1.1")
@@ -44,6 +52,7 @@ class InstancesController(Collection):
     """``/v1/instances``"""
 
     @pecan.expose("json")
+    @described.operation(Instances, filters=FILTERS, sort_keys=SORT_KEYS)
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see."""
         request = pecan.request
@@ -58,6 +67,7 @@ class InstancesController(Collection):
         return answer
 
     @pecan.expose("json")
+    @described.operation(Instance, refuses=(exception.InstanceNotFound,))
     def get_one(self, uuid: str) -> Any:
         """Show an instance."""
         return _show([load_instance(pecan.request.context, rules.GET, uuid)])[0]

@@ -6,6 +6,7 @@ from typing import Any
 import pecan
 
 from kongming import exception
+from kongming.api import described
 from kongming.api.loaded import load_pin
 from kongming.api.microversion import serves
 from kongming.api.routes import Document
@@ -18,6 +19,7 @@ class MoveController(Document):
     """``/v1/pins/{instance_uuid}/move``"""
 
     @pecan.expose("json")
+    @described.operation(dict, refuses=(exception.PinNotFound, exception.MoveNotFound))
     def show(self, instance_uuid: str) -> dict[str, Any]:
         """Show how far the move is."""
         pin = load_pin(pecan.request.context, rules.GET, instance_uuid)
@@ -27,6 +29,13 @@ class MoveController(Document):
         return found
 
     @pecan.expose("json")
+    @described.operation(
+        status=202,
+        refuses=(
+            *(exception.PinNotFound, exception.MoveNotFound),
+            *(exception.Forbidden, exception.ControlPlaneUnavailable),
+        ),
+    )
     def delete(self, instance_uuid: str) -> None:
         """Call the move off: everything returns to where it was, and the pin fails."""
         request = pecan.request

@@ -8,15 +8,17 @@ from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
-from kongming.api import body, links, query
+from kongming.api import body, described, links, query
 from kongming.api.loaded import canonical, future_owner, load_pin, visible
 from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
 from kongming.api.v1.moves import MoveController, shown
+from kongming.api.v1.placement import Memory, Placement, Raw
 from kongming.api.v1.reservations import ReservationController
 from kongming.api.v1.size import Size
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
+from kongming.topology import grammar
 from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
 
 FILTERS = ("host", "project_id", "status", "user_id")
@@ -34,36 +36,11 @@ _MOVES = Version(1, 9)
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
-class Raw(wtypes.UserType):
-    """JSON as it is, for what `topology.wish` alone understands."""
-
-    basetype = str
-    name = "JSON"
-
-    def read(self, value: Any, path: str) -> Any:
-        """Return the value."""
-        return value
-
-
-class Memory(wtypes.Base):
-    """NUMA nodes that hold the memory of an instance, and the size of its pages."""
-
-    nodes = wtypes.text
-    page_size_kib = Raw()
-
-
-class Placement(wtypes.Base):
-    """Where the parts of an instance are; parts that are not controlled are absent."""
-
-    vcpus = wtypes.DictType(wtypes.text, wtypes.text)
-    emulator = wtypes.text
-    iothreads = wtypes.DictType(wtypes.text, wtypes.text)
-    memory = Memory
-    qos = Raw()
-
-
 class WishBody(wtypes.Base):
     """What a caller may ask for."""
+
+    _grammar = grammar.WISH
+    _since = _SINCE
 
     cpu_policy = wtypes.Enum(str, *CPU_POLICIES)
     thread_policy = wtypes.Enum(str, *THREAD_POLICIES)
@@ -99,6 +76,8 @@ class WishBody(wtypes.Base):
 class NewPin(WishBody):
     """Body of a POST."""
 
+    _grammar = grammar.WISH | {"instance_uuid": grammar.UUID}
+
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
 
 
@@ -120,24 +99,57 @@ class ChangedPin(WishBody):
 class Pin(WishBody):
     """A pin as it is shown."""
 
-    instance_uuid = wtypes.text
+    instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     project_id = wtypes.text
     user_id = wtypes.text
     host = wtypes.text
-    generation = int
-    status = wtypes.text
+    generation = wtypes.wsattr(int, mandatory=True)
+    status = wtypes.wsattr(wtypes.text, mandatory=True)
     reason = wtypes.text
     placement = Placement
     move = Raw()
-    created_at = wtypes.text
+    created_at = wtypes.wsattr(wtypes.text, mandatory=True)
     updated_at = wtypes.text
-    links = wtypes.ArrayType(links.Link)
+    links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
+
+
+class Pins(wtypes.Base):
+    """A page of pins."""
+
+    pins = wtypes.wsattr(wtypes.ArrayType(Pin), mandatory=True)
+    next = wtypes.text
+
+
+class Event(wtypes.Base):
+    """What happened to a pin, or what somebody asked of it."""
+
+    at = wtypes.wsattr(wtypes.text, mandatory=True)
+    event = wtypes.wsattr(wtypes.text, mandatory=True)
+    generation = wtypes.wsattr(int, mandatory=True)
+    host = wtypes.text
+    reason = wtypes.text
+    user_id = wtypes.text
+    request_id = wtypes.text
+    wish = WishBody
+    cause = wtypes.text
+    receipt = Raw()
+
+
+class History(wtypes.Base):
+    """The life of a pin."""
+
+    history = wtypes.wsattr(wtypes.ArrayType(Event), mandatory=True)
+
+
+#: What a wish may be refused with.
+_NOT_GRANTED = (*exception.NOT_GRANTED, exception.Forbidden, exception.ControlPlaneUnavailable)
 
 
 class HistoryController(Document):
     """``/v1/pins/{instance_uuid}/history``"""
 
     @pecan.expose("json")
+    @described.operation(History, refuses=(exception.PinNotFound,))
     def show(self, instance_uuid: str) -> dict[str, Any]:
         """Return the life of a pin, oldest event first; it outlives the pin."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
@@ -162,6 +174,7 @@ class PinsController(Collection):
     }
 
     @pecan.expose("json")
+    @described.operation(Pins, filters=FILTERS, sort_keys=SORT_KEYS)
     def get_all(self) -> dict[str, Any]:
         """List the pins that the caller may see."""
         request = pecan.request
@@ -177,11 +190,21 @@ class PinsController(Collection):
         return answer
 
     @pecan.expose("json")
+    @described.operation(Pin, refuses=(exception.PinNotFound,))
     def get_one(self, instance_uuid: str) -> Any:
         """Show a pin."""
         return show(load_pin(pecan.request.context, rules.GET, instance_uuid))
 
     @pecan.expose("json")
+    @described.operation(
+        Pin,
+        takes={"1.0": NewPin, "1.2": PlannedPin},
+        status=201,
+        refuses=(
+            *(exception.InstanceNotFound, exception.PinExists, exception.NovaUnavailable),
+            *_NOT_GRANTED,
+        ),
+    )
     def post(self) -> Any:
         """Pin an instance."""
         request = pecan.request
@@ -200,6 +223,11 @@ class PinsController(Collection):
         return show(stored)
 
     @pecan.expose("json")
+    @described.operation(
+        Pin,
+        takes={"1.0": ChangedPin},
+        refuses=(exception.PinNotFound, exception.StaleGeneration, *_NOT_GRANTED),
+    )
     def put(self, instance_uuid: str) -> Any:
         """Replace the wish of a pin."""
         request = pecan.request
@@ -213,6 +241,10 @@ class PinsController(Collection):
         )
 
     @pecan.expose("json")
+    @described.operation(
+        status=204,
+        refuses=(exception.PinNotFound, exception.Forbidden, exception.ControlPlaneUnavailable),
+    )
     def delete(self, instance_uuid: str) -> None:
         """Delete a pin and give its instance back the CPUs it may use without."""
         request = pecan.request

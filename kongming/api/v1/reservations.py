@@ -8,10 +8,11 @@ import pecan
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
-from kongming.api import body, links
+from kongming.api import body, described, links
 from kongming.api.loaded import load_pin
 from kongming.api.microversion import serves
 from kongming.api.routes import Document
+from kongming.api.v1.placement import Placement
 from kongming.api.v1.size import Size
 from kongming.db import engine, models, reservations
 from kongming.policies import pins as rules
@@ -24,11 +25,24 @@ class Reservation(wtypes.Base):
     size = wtypes.wsattr(Size, mandatory=True)
 
 
+class Reserved(wtypes.Base):
+    """What is kept; null for ``expires_at`` where the instance is already."""
+
+    instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
+    host = wtypes.wsattr(wtypes.text, mandatory=True)
+    placement = Placement
+    expires_at = wtypes.text
+
+
 @serves("1.2")
 class ReservationController(Document):
     """``/v1/pins/{instance_uuid}/reservation``"""
 
     @pecan.expose("json")
+    @described.operation(
+        Reserved,
+        refuses=(exception.Forbidden, exception.PinNotFound, exception.ReservationNotFound),
+    )
     def show(self, instance_uuid: str) -> dict[str, Any]:
         """Show what is kept for an instance."""
         context = pecan.request.context
@@ -40,6 +54,14 @@ class ReservationController(Document):
         return found
 
     @pecan.expose("json")
+    @described.operation(
+        Reserved,
+        takes={"1.2": Reservation},
+        refuses=(
+            *(exception.PinNotFound, exception.Forbidden, exception.ControlPlaneUnavailable),
+            *exception.NOT_GRANTED,
+        ),
+    )
     def put(self, instance_uuid: str) -> dict[str, Any]:
         """Keep what a pin needs on the host where its instance is expected."""
         request = pecan.request

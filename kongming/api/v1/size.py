@@ -12,6 +12,16 @@ from kongming.topology import fit, layout
 class Size(wtypes.Base):
     """The size, as a flavor tells it."""
 
+    _bounds = {
+        "vcpus": (1, layout.MAX_VCPUS),
+        "memory_mib": (1, layout.MAX_MEMORY_MIB),
+        "iothreads": (0, layout.MAX_VCPUS),
+    }
+    _grammar = {
+        name: {"type": "integer", "minimum": low, "maximum": high}
+        for name, (low, high) in _bounds.items()
+    }
+
     vcpus = wtypes.wsattr(int, mandatory=True)
     memory_mib = wtypes.wsattr(int, mandatory=True)
     iothreads = int
@@ -22,12 +32,9 @@ class Size(wtypes.Base):
         :raises BadRequest: naming the number that is out of bounds
         """
         iothreads: Any = 0 if self.iothreads is wtypes.Unset else self.iothreads
-        bounds = {
-            "vcpus": (self.vcpus, 1, layout.MAX_VCPUS),
-            "memory_mib": (self.memory_mib, 1, layout.MAX_MEMORY_MIB),
-            "iothreads": (iothreads, 0, layout.MAX_VCPUS),
-        }
-        for name, (value, low, high) in bounds.items():
+        given = {"vcpus": self.vcpus, "memory_mib": self.memory_mib, "iothreads": iothreads}
+        for name, value in given.items():
+            low, high = self._bounds[name]
             if not low <= value <= high:
                 raise exception.BadRequest.field(f"size.{name}", f"must be from {low} to {high}")
         return fit.Size(self.vcpus, self.memory_mib, tuple(range(1, iothreads + 1)))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a function of a controller takes and gives, for `kongming.api.openapi` to tell."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from kongming import exception
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Description(NamedTuple):
+    """What an operation takes and gives, all as WSME types.
+
+    :param answers: the body of the answer; None for an answer without
+    :param takes: the body of the request, by the version of the API from which on it is that
+    :param status: the status of the answer
+    :param refuses: what it may be refused with, beside what any request may be
+    :param filters: the fields by which a list in pages can be filtered; None if it has no pages
+    :param sort_keys: the fields by which such a list can be sorted
+    """
+
+    answers: type | None = None
+    takes: Mapping[str, type] | None = None
+    status: int = 200
+    refuses: tuple[type[exception.KongMingError], ...] = ()
+    filters: tuple[str, ...] | None = None
+    sort_keys: tuple[str, ...] = ()
+
+
+def operation(*arguments: Any, **keywords: Any) -> Callable[[Function], Function]:
+    """Describe a function; the arguments are those of `Description`."""
+    description = Description(*arguments, **keywords)
+
+    def mark(function: Function) -> Function:
+        function.description = description  # type: ignore[attr-defined]
+        return function
+
+    return mark

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the parts of an instance are, as every resource shows it."""
+
+from typing import Any, ClassVar
+
+from wsme import types as wtypes
+
+from kongming import exception
+from kongming.topology import grammar
+
+
+class Raw(wtypes.UserType):
+    """JSON as it is, for what `topology.wish` alone understands."""
+
+    basetype = str
+    name = "JSON"
+    #: Any, unless the type that has the field knows better.
+    schema: ClassVar[dict[str, Any]] = {}
+
+    def read(self, value: Any, path: str) -> Any:
+        """Return the value.
+
+        :raises BadRequest: it is null, which stands for nothing
+        """
+        if value is None:
+            raise exception.BadRequest.field(path, "must not be null")
+        return value
+
+
+class Memory(wtypes.Base):
+    """NUMA nodes that hold the memory of an instance, and the size of its pages."""
+
+    _grammar = grammar.WISH["memory"]["properties"]
+
+    nodes = wtypes.text
+    page_size_kib = Raw()
+
+
+class Placement(wtypes.Base):
+    """Where the parts of an instance are; parts that are not controlled are absent."""
+
+    vcpus = wtypes.DictType(wtypes.text, wtypes.text)
+    emulator = wtypes.text
+    iothreads = wtypes.DictType(wtypes.text, wtypes.text)
+    memory = Memory
+    qos = Raw()
