@@ -95,7 +95,7 @@ class Identifier(wtypes.UserType):
     name = "identifier"
     schema: ClassVar[dict[str, Any]] = {
         "type": "string",
-        "pattern": "^[^\\p{C}\\p{Zl}\\p{Zp}]*$",
+        "description": "printable characters",
         "minLength": 1,
         "maxLength": 255,
     }

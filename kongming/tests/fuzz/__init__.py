@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile input, made up by programs; ``KONGMING_TEST_CASES`` says how much of it."""
+
+import os
+
+#: About how many requests the API gets; each parser gets ten times as many inputs.
+CASES = int(os.environ.get("KONGMING_TEST_CASES", "2000"))
