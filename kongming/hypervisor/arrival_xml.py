@@ -2,10 +2,10 @@
 """What a libvirt domain document says of places that the host it comes to does not have."""
 
 from xml import dom
-from xml.dom import minidom
+from xml.dom import minidom  # nosec B408: see markup
 from xml.parsers import expat
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, markup
 
 _PINS = ("vcpupin", "emulatorpin", "iothreadpin")
 
@@ -28,7 +28,7 @@ def fitted(document: str, cpus: int, nodes: int) -> str:
     :raises ArrivalXmlError: it is not that of a domain
     """
     try:
-        parsed = minidom.parseString(document)
+        parsed = minidom.parseString(markup.checked(document))  # nosec B318: checked
         surplus = [
             (tune, entry)
             for name in ("cputune", "numatune")
@@ -36,11 +36,13 @@ def fitted(document: str, cpus: int, nodes: int) -> str:
             for entry in tune.childNodes
             if isinstance(entry, minidom.Element) and _is_amiss(entry, cpus, nodes)
         ]
-    except (expat.ExpatError, dom.DOMException, cpuset.CpuSetError) as error:
+        for tune, entry in surplus:
+            tune.removeChild(entry)
+        return parsed.toxml() if surplus else ""
+    except RecursionError as error:
+        raise ArrivalXmlError("unreadable domain XML: nested too deeply") from error
+    except (expat.ExpatError, dom.DOMException, ValueError) as error:
         raise ArrivalXmlError(f"unreadable domain XML: {error}") from error
-    for tune, entry in surplus:
-        tune.removeChild(entry)
-    return parsed.toxml() if surplus else ""
 
 
 def _is_amiss(entry: minidom.Element, cpus: int, nodes: int) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a libvirt node device document says about a PCI device: its address, its NUMA node."""
 
-from xml.etree import ElementTree
+from kongming.topology import markup
 
 _ADDRESS = ("domain", "bus", "slot", "function")
 
@@ -17,13 +17,13 @@ def parse(document: str) -> tuple[str, int]:
     :raises DeviceXmlError: it is not that of a PCI device
     """
     try:
-        root = ElementTree.fromstring(document)
+        root = markup.root(document)
         pci = root.find("./capability[@type='pci']")
         if pci is None:
             raise DeviceXmlError("no <capability type='pci'>")
         domain, bus, slot, function = (int(pci.findtext(name) or "") for name in _ADDRESS)
         numa = pci.find("numa")
         node = -1 if numa is None else int(numa.attrib["node"])
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise DeviceXmlError(f"unreadable device XML: {error}") from error
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}", node

@@ -3,9 +3,9 @@
 
 import dataclasses
 from collections.abc import Iterable
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405: for its types
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, markup
 from kongming.topology.part import Number
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
@@ -65,13 +65,12 @@ class Domain:
 def parse(document: str) -> Domain:
     """Return the domain in a document of `virDomainGetXMLDesc`.
 
-    Tenants choose some of its text (names). libvirt escapes that and writes no DTD, so
-    there are no entities to expand.
+    Tenants choose some of its text (names), which libvirt escapes.
 
     :raises DomainXmlError: a part that libvirt always writes is missing or malformed
     """
     try:
-        root = ElementTree.fromstring(document)
+        root = markup.root(document)
         vcpu = _child(root, "vcpu")
         maximum = int(vcpu.text or "")
         current = int(vcpu.get("current", maximum))
@@ -90,7 +89,7 @@ def parse(document: str) -> Domain:
             memory_mode=None if memory is None else memory.get("mode"),
             **_nova(root),
         )
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise DomainXmlError(f"unreadable domain XML: {error!r}") from error
 
 

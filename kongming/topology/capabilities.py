@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host model as libvirt's capabilities document tells it."""
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405: for its types
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, markup
 from kongming.topology.host import Core, Host, NumaNode, Pages
 
 
@@ -23,10 +23,10 @@ def parse(
     :raises CapabilitiesError: not such a document, or it lists no NUMA node
     """
     try:
-        root = ElementTree.fromstring(document)
+        root = markup.root(document)
         cells = root.findall("./host/topology/cells/cell")
         nodes = tuple(_node(cell, offline, free_pages or {}) for cell in cells)
-    except (ElementTree.ParseError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CapabilitiesError(f"unreadable capabilities: {error!r}") from error
     if not nodes:
         raise CapabilitiesError("the capabilities list no NUMA node")
