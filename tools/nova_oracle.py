@@ -11,7 +11,7 @@ are tried. The cases with a "repeat" are timed as well: seconds of each call, th
 import json
 import logging
 import pathlib
-import subprocess
+import subprocess  # nosec B404 # for the commands below
 import sys
 import time
 from typing import Any
@@ -23,21 +23,21 @@ def python_of(directory: pathlib.Path, release: str = "nova==34.0.0") -> pathlib
     """Return the interpreter of a virtual environment with nova, made if it is not there."""
     python = directory / "bin" / "python"
     found = (
-        subprocess.run(
+        subprocess.run(  # nosec B603 # of ours alone
             [python, "-c", "import nova.virt.hardware"], check=False, capture_output=True
         )
         if python.exists()
         else None
     )
     if found is None or found.returncode:
-        subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", release], check=True)
+        subprocess.run([sys.executable, "-m", "venv", directory], check=True)  # nosec B603
+        subprocess.run([python, "-m", "pip", "install", "--quiet", release], check=True)  # nosec B603
     return python
 
 
 def ask(python: pathlib.Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return nova's answers to cases."""
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603 # of ours alone
         [python, "-W", "ignore", __file__],
         input=json.dumps(cases),
         stdout=subprocess.PIPE,

@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--record", type=int, default=0, help="how many of the cases to record")
     options = parser.parse_args()
     python = nova_oracle.python_of(options.nova_venv)
-    rng = random.Random(options.seed)
+    rng = random.Random(options.seed)  # nosec B311 # no secret
     cases = [random_case(rng) for _ in range(options.cases)]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         parts = [cases[at : at + 500] for at in range(0, len(cases), 500)]

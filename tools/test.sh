@@ -14,6 +14,7 @@ Usage: tools/test.sh [ENV...]
 Installs what the tests need and runs the tox environments named, by default all of
     pep8        style, types, shell scripts
     py3         unit tests, and the whole system in one process
+    fuzz        hostile requests and documents that programs make up
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
     openstack   beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
     numa        on two emulated machines with four NUMA nodes each (root only)
@@ -71,7 +72,7 @@ case "${1:-}" in
 esac
 envs=("$@")
 if [ ${#envs[@]} -eq 0 ]; then
-    envs=(pep8 py3 functional openstack numa)
+    envs=(pep8 py3 fuzz functional openstack numa)
 fi
 
 install_packages test

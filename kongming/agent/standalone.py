@@ -114,7 +114,8 @@ class StandaloneAgent:
         return True
 
     def _ask(self, uuid: str) -> Mapping[str, str]:
-        assert self._nova is not None, "notifications.handlers() insists on it"
+        # notifications.handlers() insists on it
+        assert self._nova is not None  # nosec B101 # for mypy
         return self._nova.server(uuid).metadata
 
     def _follow(self, uuid: str, metadata: Mapping[str, str], held: Held | None) -> None:

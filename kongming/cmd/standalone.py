@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
         default=9517,
         help="port on 127.0.0.1, 0 for one that is free (%(default)s)",
     )
-    parser.add_argument(
+    parser.add_argument(  # nosec B108 # for trials, and another can be chosen
         "--state-dir",
         metavar="DIR",
         default="/tmp/kongming",

@@ -38,7 +38,7 @@ def wish_of(text: str) -> Wish:
             raise WishError("value", str(error)) from error
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WishError("value", f"is no JSON: {error}") from error
     return wish_in(data)
 

@@ -75,7 +75,8 @@ class Follower:
             self._obey(context, news, text, pin)
 
     def _server(self, uuid: str) -> Server:
-        assert self._nova is not None, "notifications.handlers() insists on it"
+        # notifications.handlers() insists on it
+        assert self._nova is not None  # nosec B101 # for mypy
         return self._nova.server(uuid)
 
     def _heed_hint(self, context: RequestContext, news: News) -> None:

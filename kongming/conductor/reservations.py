@@ -107,7 +107,7 @@ def give_up(context: RequestContext, uuid: str) -> str | None:
 
 
 def _end(context: RequestContext, held: Locked, event: str, reason: str) -> str:
-    assert held.reservation is not None
+    assert held.reservation is not None  # nosec B101 # for mypy
     host = held.reservation.host
     release(held)
     if held.pin is not None and held.pin.status == WAITING:

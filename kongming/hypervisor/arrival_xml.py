@@ -2,7 +2,7 @@
 """What a libvirt domain document says of places that the host it comes to does not have."""
 
 from xml import dom
-from xml.dom import minidom  # nosec B408: see markup
+from xml.dom import minidom  # nosec B408 # see markup
 from xml.parsers import expat
 
 from kongming.topology import cpuset, markup
@@ -28,7 +28,7 @@ def fitted(document: str, cpus: int, nodes: int) -> str:
     :raises ArrivalXmlError: it is not that of a domain
     """
     try:
-        parsed = minidom.parseString(markup.checked(document))  # nosec B318: checked
+        parsed = minidom.parseString(markup.checked(document))  # nosec B318 # checked
         surplus = [
             (tune, entry)
             for name in ("cputune", "numatune")

@@ -3,7 +3,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from xml.etree import ElementTree  # nosec B405: for its types
+from xml.etree import ElementTree  # nosec B405 # for its types
 
 from kongming.topology import cpuset, markup
 from kongming.topology.part import Number
@@ -23,6 +23,9 @@ _NUMBERS: tuple[tuple[str, Number], ...] = (
 )
 #: Nova's metadata, whatever its version (nova.virt.libvirt.config.NOVA_NS ends in 1.0 or 1.1).
 _NOVA = "{http://openstack.org/xmlns/libvirt/nova/"
+
+#: More than QEMU starts; it bounds what one document can cost.
+_MAX_IOTHREADS = 4096
 
 
 class DomainXmlError(ValueError):
@@ -103,8 +106,11 @@ def _child(root: ElementTree.Element, name: str) -> ElementTree.Element:
 def _iothreads(root: ElementTree.Element) -> tuple[int, ...]:
     listed = {int(element.attrib["id"]) for element in root.findall("./iothreadids/iothread")}
     # <iothreads> may count more than are listed: libvirt gives those the lowest free ids.
+    count = int(root.findtext("iothreads") or 0)
+    if count > _MAX_IOTHREADS:
+        raise ValueError(f"{count} I/O threads are over {_MAX_IOTHREADS}")
     number = 1
-    while len(listed) < int(root.findtext("iothreads") or 0):
+    while len(listed) < count:
         listed.add(number)
         number += 1
     return tuple(sorted(listed))

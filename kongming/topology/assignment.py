@@ -109,7 +109,7 @@ def cheapest(costs: Costs) -> tuple[list[int], int]:
             for column in range(width + 1):
                 if done[column]:
                     owner = row_at[column]
-                    assert owner is not None
+                    assert owner is not None  # nosec B101 # for mypy
                     row_price[owner] += least
                     column_price[column] -= least
                 elif column < width:

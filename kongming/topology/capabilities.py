@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host model as libvirt's capabilities document tells it."""
 
-from xml.etree import ElementTree  # nosec B405: for its types
+from xml.etree import ElementTree  # nosec B405 # for its types
 
 from kongming.topology import cpuset, markup
 from kongming.topology.host import Core, Host, NumaNode, Pages
@@ -36,12 +36,12 @@ def parse(
 def _node(
     cell: ElementTree.Element, offline: int, free_pages: dict[int, dict[int, int]]
 ) -> NumaNode:
-    number = int(cell.attrib["id"])
+    number = _number(cell.attrib["id"])
     free = free_pages.get(number, {})
     cores: dict[tuple[int, int, int], int] = {}
     cpus = 0
     for cpu in cell.findall("./cpus/cpu"):
-        bit = 1 << int(cpu.attrib["id"])
+        bit = 1 << _number(cpu.attrib["id"])
         if bit & offline or "siblings" not in cpu.attrib:
             continue
         cpus |= bit
@@ -66,3 +66,11 @@ def _node(
         },
         cores=tuple(Core(*place, cpus=mask) for place, mask in sorted(cores.items())),
     )
+
+
+def _number(text: str) -> int:
+    """Return the id of a pCPU or NUMA node; sets of ids are bitmasks, as long as the highest."""
+    number = int(text)
+    if not 0 <= number <= cpuset.MAX_NUMBER:
+        raise ValueError(f"id {number} is not from 0 to {cpuset.MAX_NUMBER}")
+    return number

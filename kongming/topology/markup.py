@@ -5,7 +5,7 @@ The standard library resolves no external entity, and expat bounds what internal
 What is refused here cannot depend on the version of either.
 """
 
-from xml.etree import ElementTree  # nosec B405: see the docstring of the module
+from xml.etree import ElementTree  # nosec B405 # see the docstring of the module
 
 
 class MarkupError(ValueError):
@@ -28,6 +28,6 @@ def root(document: str) -> ElementTree.Element:
     :raises MarkupError: it is not XML as libvirt writes it
     """
     try:
-        return ElementTree.fromstring(checked(document))  # nosec B314: checked
+        return ElementTree.fromstring(checked(document))  # nosec B314 # checked
     except ElementTree.ParseError as error:
         raise MarkupError(str(error)) from error

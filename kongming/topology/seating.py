@@ -46,7 +46,7 @@ def find(
             found = []
             for row, column in zip(table, columns, strict=True):
                 seat = row[column]
-                assert seat is not None
+                assert seat is not None  # nosec B101 # for mypy
                 found.append((nodes[column], seat))
             return found, distance
     raise DoesNotFit(_reasons(demands, table, nodes, room, device))

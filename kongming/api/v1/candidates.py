@@ -195,7 +195,7 @@ def _question(asked: Question, uuid: str | None) -> fit.Question:
         except exception.PinNotFound:
             if wish is None:
                 raise
-    assert wish is not None
+    assert wish is not None  # nosec B101 # for mypy
     try:
         return fit.Question(wish, size)
     except fit.DoesNotFit as error:

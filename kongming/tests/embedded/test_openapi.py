@@ -76,11 +76,11 @@ class StatusTest(AuthTestCase):
             self.assertTrue(asked)
             for method, path in asked:
                 answer = self.send("admin", method, path, **options)
-                self.assertEqual(status, answer.status_code, (method, path, answer.text))
+                self.assertEqual(status, answer.status_code, f"{method} {path}: {answer.text}")
 
     def test_token(self) -> None:
         for method, path in operations(401):
-            self.assertEqual(401, self.send(None, method, path).status_code, (method, path))
+            self.assertEqual(401, self.send(None, method, path).status_code, f"{method} {path}")
         public = {(m.upper(), path) for path, methods in PATHS.items() for m in methods}
         public -= set(operations(401))
         self.assertEqual({("GET", "/"), ("GET", "/v1"), ("GET", openapi.PATH)}, public)
@@ -92,7 +92,7 @@ class StatusTest(AuthTestCase):
         self.kongming.set_policy(denied)
         for method, path in operations(403):
             answer = self.send("telco", method, path)
-            self.assertEqual(403, answer.status_code, (method, path, answer.text))
+            self.assertEqual(403, answer.status_code, f"{method} {path}: {answer.text}")
 
     def test_what_is_not_there(self) -> None:
         unknown = {"instance_uuid": UNKNOWN, "cpu_mappings": "1"}
@@ -104,20 +104,20 @@ class StatusTest(AuthTestCase):
         for method, path in operations(404):
             options = {"json": bodies[path]} if path in bodies else {}
             answer = self.send("admin", method, path, UNKNOWN, **options)
-            self.assertEqual(404, answer.status_code, (method, path, answer.text))
+            self.assertEqual(404, answer.status_code, f"{method} {path}: {answer.text}")
 
     def test_conflicts(self) -> None:
         self.assertEqual(set(CONFLICTS), set(operations(409)))
         for (method, path), body in CONFLICTS.items():
             answer = self.send("admin", method, path, json=body)
-            self.assertEqual(409, answer.status_code, (method, path, answer.text))
+            self.assertEqual(409, answer.status_code, f"{method} {path}: {answer.text}")
 
     def test_no_database(self) -> None:
         with engine.writer() as session:
             models.Base.metadata.drop_all(session.connection())
         for method, path in operations(500):
             answer = self.send("admin", method, path)
-            self.assertEqual(500, answer.status_code, (method, path, answer.text))
+            self.assertEqual(500, answer.status_code, f"{method} {path}: {answer.text}")
 
 
 class NoKeystoneTest(base.EmbeddedTestCase):

@@ -3,5 +3,5 @@
 
 import os
 
-#: About how many requests the API gets; each parser gets ten times as many inputs.
+#: About how many requests the API gets; each parser gets five times as many inputs.
 CASES = int(os.environ.get("KONGMING_TEST_CASES", "2000"))

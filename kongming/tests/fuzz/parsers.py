@@ -4,6 +4,8 @@
 What follows the name is for libFuzzer: ``-runs=1000000``, a directory with inputs to begin with.
 """
 
+import contextlib
+import re
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -114,11 +116,16 @@ def main() -> None:
     """Try inputs until the count is reached or one ends with another error."""
     parser = PARSERS[sys.argv[1]]
 
+    slots = [match.span() for match in re.finditer(r"[\w.:^,-]+", parser.sample)]
+
     def try_one(data: bytes) -> None:
-        try:
-            parser.read(data.decode("utf-8", "replace"))
-        except parser.refuses:
-            pass
+        text = data.decode("utf-8", "replace")
+        # what is well-formed but for its words and numbers gets further than what is not
+        if data.startswith(b"@") and len(data) > 1:
+            start, end = slots[data[1] % len(slots)]
+            text = parser.sample[:start] + data[2:].decode("utf-8", "replace") + parser.sample[end:]
+        with contextlib.suppress(parser.refuses):
+            parser.read(text)
 
     atheris.Setup([sys.argv[0], *sys.argv[2:]], try_one)
     atheris.Fuzz()

@@ -27,7 +27,7 @@ class ParsersTest(base.BareTestCase):
                 run = subprocess.run(
                     [
                         *(sys.executable, "-m", "kongming.tests.fuzz.parsers", name),
-                        *(f"-runs={10 * fuzz.CASES}", "-seed=1", "-max_len=4096"),
+                        *(f"-runs={5 * fuzz.CASES}", "-seed=1", "-max_len=4096"),
                         *(f"-timeout={SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"),
                         *(f"-artifact_prefix={directory}/", str(directory)),
                     ],
@@ -38,4 +38,4 @@ class ParsersTest(base.BareTestCase):
                     check=False,
                 )
                 self.assertEqual(0, run.returncode, run.stdout[-5000:])
-                self.assertIn(f"Done {10 * fuzz.CASES} runs", run.stdout)
+                self.assertIn(f"Done {5 * fuzz.CASES} runs", run.stdout)

@@ -30,6 +30,11 @@ class WishOfTest(base.BareTestCase):
             Wish(vcpus={0: 16}, every_vcpu=0b1110_0000, memory_nodes=1, emulator=2), wish_of(text)
         )
 
+    def test_nested_too_deeply(self) -> None:
+        text = '{"numa_nodes": ' + "[" * 100_000
+        error = self.assertRaises(WishError, wish_of, text)
+        self.assertEqual("value", error.field)
+
     def test_refusals_name_the_field(self) -> None:
         for text, field, words in (
             ("", "value", "number"),

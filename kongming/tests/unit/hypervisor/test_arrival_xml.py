@@ -63,6 +63,16 @@ class FittedTest(base.BareTestCase):
         self.assertEqual(others(DOMAIN), others(after))
         self.assertIn("<nova:instance xmlns:nova=", after)
 
+    def test_hostile(self) -> None:
+        for text, reason in (
+            ("<domain>" + "<a>" * 2000 + "</a>" * 2000 + "</domain>", "nested too deeply"),
+            ("<!DOCTYPE domain><domain/>", "document type"),
+        ):
+            error = self.assertRaises(
+                arrival_xml.ArrivalXmlError, arrival_xml.fitted, text, cpus=1, nodes=1
+            )
+            self.assertIn(reason, str(error))
+
     def test_no_domain(self) -> None:
         for text in ("", "<domain", "<domain><cputune><vcpupin/></cputune></domain>"):
             self.assertRaises(arrival_xml.ArrivalXmlError, arrival_xml.fitted, text, 1, 1)

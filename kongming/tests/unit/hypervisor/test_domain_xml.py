@@ -182,5 +182,7 @@ class TestParse(testtools.TestCase):
             document(vcpu="<vcpu cpuset='a'>1</vcpu>"),
             document(more="<cputune><vcpupin vcpu='0'/></cputune>"),
             document(more="<iothreads>x</iothreads>"),
+            document(more="<iothreads>4097</iothreads>"),
+            "<!DOCTYPE domain>" + document(),
         ):
             self.assertRaises(domain_xml.DomainXmlError, domain_xml.parse, text)

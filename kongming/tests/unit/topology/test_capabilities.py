@@ -171,9 +171,9 @@ class ParseTest(base.TestCase):
     def test_malformed(self) -> None:
         no_nodes = "the capabilities list no NUMA node"
         for text, reason in (
-            ("", "ParseError"),
-            ("<capabilities>", "ParseError"),
-            ("not XML", "ParseError"),
+            ("", "MarkupError"),
+            ("<capabilities>", "MarkupError"),
+            ("not XML", "MarkupError"),
             ("<domain/>", no_nodes),
             ("<capabilities/>", no_nodes),
             (document([]), no_nodes),
@@ -182,6 +182,8 @@ class ParseTest(base.TestCase):
             (document([cell(0, ["<cpu siblings='0'/>"])]), "KeyError('id')"),
             (document([cell(0, ["<cpu id='0' siblings='0'/>"])]), "KeyError('socket_id')"),
             (document([cell(0, ["<cpu id='-1' siblings='0'/>"])]), "ValueError"),
+            (document([cell(0, ["<cpu id='9999999999' siblings='0'/>"])]), "from 0 to 8191"),
+            (document([cell(9999999999, [])]), "from 0 to 8191"),
             (document([cell(0, [cpu(0, siblings="0..3")])]), "CpuSetError"),
             (document([cell(0, [], pages="<pages>1</pages>")]), "KeyError('size')"),
             (document([cell(0, [], pages="<pages size='4'>many</pages>")]), "ValueError"),
