@@ -2,6 +2,7 @@
 """What fits the schema of a wish is a wish, unless it contradicts itself."""
 
 import collections
+import json
 
 import hypothesis
 import schemathesis
@@ -40,6 +41,8 @@ class WishTest(base.BareTestCase):
         )
         @hypothesis.given(operation.as_strategy())
         def check(case: schemathesis.Case) -> None:
+            # an integer to JSON Schema, to nobody else
+            hypothesis.assume(".0" not in json.dumps(case.body))
             try:
                 Wish.from_dict(case.body)
             except WishError as error:
