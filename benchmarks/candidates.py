@@ -59,7 +59,7 @@ CLIENTS = 8
 
 def hosts(count: int, cores: int) -> dict[str, dict[str, Any]]:
     """Return hosts by name on which each core is in use with a probability of one third."""
-    chance = random.Random(count)  # nosec B311 # no secret
+    chance = random.Random(count)
     every = (1 << NODES * cores * THREADS) - 1
     found = {}
     for number in range(count):

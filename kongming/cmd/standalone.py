@@ -127,10 +127,10 @@ def _arguments() -> argparse.Namespace:
         default=9517,
         help="port on 127.0.0.1, 0 for one that is free (%(default)s)",
     )
-    parser.add_argument(  # nosec B108 # for trials, and another can be chosen
+    parser.add_argument(
         "--state-dir",
         metavar="DIR",
-        default="/tmp/kongming",
+        default="/tmp/kongming",  # nosec B108 # for trials, and another can be chosen
         help="directory for database and placements, made if missing (%(default)s)",
     )
     parser.add_argument("--debug", action="store_true", help="log everything")

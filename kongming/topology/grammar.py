@@ -7,7 +7,7 @@ of numbers must neither run backwards nor be empty, only the parsers know.
 
 from typing import Any
 
-from kongming.topology import cpuset, form, layout
+from kongming.topology import cpuset, form, layout, qos
 
 # no number is above cpuset.MAX_NUMBER or longer than six digits
 _NUMBER = "0{0,2}(?:[0-7]?[0-9]{1,3}|80[0-9]{2}|81[0-8][0-9]|819[01])"
@@ -41,6 +41,13 @@ _GUEST_NODE: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+_TIMES: dict[str, Any] = {
+    kind: {"type": "integer", "minimum": low, "maximum": high}
+    for kind, (low, high) in {**qos.LIMITS, "quota": qos.QUOTA}.items()
+}
+_TIMES["quota"] = {"anyOf": [{"const": qos.UNLIMITED}, _TIMES["quota"]]}
+_OWN_TIMES = {kind: _TIMES[kind] for kind in ("quota", "period", "weight")}
+
 #: The schema of each field of a wish that has more to it than its type.
 WISH: dict[str, dict[str, Any]] = {
     "vcpus": _places(rf"\*|{_SET}"),
@@ -62,6 +69,23 @@ WISH: dict[str, dict[str, Any]] = {
                 "maxItems": layout.MAX_NODES,
             },
         ]
+    },
+    "qos": {
+        "type": "object",
+        "properties": {
+            **{name: _TIMES[name.partition("_")[2]] for name in qos.NAMES},
+            "vcpus": {
+                "type": "object",
+                "propertyNames": {"pattern": f"^(?:{_SET})$"},
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": _OWN_TIMES,
+                    "additionalProperties": False,
+                },
+            },
+        },
+        "minProperties": 1,
+        "additionalProperties": False,
     },
     "near": UUID,
     "avoid": {"type": "array", "items": UUID, "maxItems": form.MAX_AVOID},

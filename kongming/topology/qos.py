@@ -25,8 +25,8 @@ CPU_SHARES = (20, 102400)
 
 _NUMBERS: tuple[Number, ...] = get_args(Number)
 #: What a wish may say of all vCPUs, or of each.
-_NAMES = tuple(name for name in _NUMBERS if name != "vcpu_weight")
-_LIMITS = {"period": PERIOD, "weight": WEIGHT, "shares": CPU_SHARES}
+NAMES = tuple(name for name in _NUMBERS if name != "vcpu_weight")
+LIMITS = {"period": PERIOD, "weight": WEIGHT, "shares": CPU_SHARES}
 _PARENT, _CHILDREN = "global", ("emulator", "iothread", "vcpu")
 
 
@@ -80,7 +80,7 @@ def parse(field: str, data: Any) -> Qos:
         where = f"{field}.{name[:32]}"
         if name == "vcpus":
             vcpus = _own(where, value)
-        elif name in _NAMES:
+        elif name in NAMES:
             numbers[name] = _number(where, name.partition("_")[2], value)
         else:
             raise WishError(where, "unknown field")
@@ -153,7 +153,7 @@ def _own(field: str, data: Any) -> dict[int, dict[str, int]]:
 
 def _number(field: str, measure: str, value: Any) -> int:
     if measure != "quota":
-        return form.integer(field, value, *_LIMITS[measure])
+        return form.integer(field, value, *LIMITS[measure])
     if isinstance(value, int) and value == UNLIMITED:
         return UNLIMITED
     try:
