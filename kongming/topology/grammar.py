@@ -8,6 +8,7 @@ of numbers must neither run backwards nor be empty, only the parsers know.
 from typing import Any
 
 from kongming.topology import cpuset, form, layout, qos
+from kongming.topology.part import UNLIMITED
 
 # no number is above cpuset.MAX_NUMBER or longer than six digits
 _NUMBER = "0{0,2}(?:[0-7]?[0-9]{1,3}|80[0-9]{2}|81[0-8][0-9]|819[01])"
@@ -45,7 +46,7 @@ _TIMES: dict[str, Any] = {
     kind: {"type": "integer", "minimum": low, "maximum": high}
     for kind, (low, high) in {**qos.LIMITS, "quota": qos.QUOTA}.items()
 }
-_TIMES["quota"] = {"anyOf": [{"const": qos.UNLIMITED}, _TIMES["quota"]]}
+_TIMES["quota"] = {"anyOf": [{"const": UNLIMITED}, _TIMES["quota"]]}
 _OWN_TIMES = {kind: _TIMES[kind] for kind in ("quota", "period", "weight")}
 
 #: The schema of each field of a wish that has more to it than its type.
