@@ -257,7 +257,14 @@ ROWS: dict[str, Row] = {
     "pci_device_unknown": post(
         "pci_device", "0000:3b:00.1", pci_device="0000:3b:00.1", code="pci_device_unknown"
     ),
-    "qos_null": post("qos", "an object", qos=None),
+    "qos_null": post("qos", "must not be null", qos=None),
+    "numa_nodes_null": post("numa_nodes", "must not be null", numa_nodes=None),
+    "avoid_null": post("avoid", "must not be null", avoid=None),
+    "avoid_empty_object": post("avoid", "must be a list", avoid={}),
+    "avoid_false": post("avoid", "must be a list", avoid=False),
+    "page_size_null": post(
+        "memory.page_size_kib", "must not be null", memory={"page_size_kib": None}
+    ),
     "qos_list": post("qos", "an object", qos=[]),
     "qos_empty": post("qos", "must name some quota", qos={}),
     "qos_unknown_field": post("qos.vcpu_shares", "unknown field", qos={"vcpu_shares": 5}),
