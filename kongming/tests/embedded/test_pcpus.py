@@ -71,7 +71,7 @@ class OfflineTest(PcpusTestCase):
         self.wait_for("applied")
         self.assertEqual(PLACED, self.observed())
         events = [event["event"] for event in self.history()]
-        self.assertEqual(["created", "applied", "failed", "applied"], events)
+        self.assertEqual(["created", "applied", "drifted", "failed", "applied"], events)
         self.assertEqual(1, self.generation())
 
     def test_set_of_which_one_is_offline(self) -> None:
