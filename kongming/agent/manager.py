@@ -96,7 +96,7 @@ class AgentManager:
 
     def _event(self, uuid: str, what: Event) -> None:
         self._worker.event(uuid, what)
-        if what in (Event.STARTED, Event.TUNED) and self._store.get(uuid) is not None:
+        if what is not Event.STOPPED and self._store.get(uuid) is not None:
             # a report now would take time from placing it, and comes right after that anyway
             return
         with self._news:

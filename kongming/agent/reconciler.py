@@ -11,7 +11,7 @@ from kongming import objects
 from kongming.agent import causes, transaction
 from kongming.agent.fights import Fight, Rules
 from kongming.agent.limits import Limits
-from kongming.agent.store import Held, Order, Snapshot, Store
+from kongming.agent.store import Held, Order, Store
 from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.objects.report import RELEASED, USUAL_CAUSES, Cause
 from kongming.topology import cpuset, residency
@@ -196,13 +196,12 @@ class Reconciler:
         resident: Residency | None,
     ) -> Receipt | None:
         uuid = held.instance_uuid
-        now = transaction.snapshot(self._driver, uuid, live)
         # written ahead: after a crash in between, all that may be in force is still known
         on_the_way = (held.in_force or Placement()).joined(held.placement)
         self._store.carried_out(uuid, held.arrival, on_the_way, given, held.before)
         try:
             receipt = transaction.carry_out(
-                self._driver, uuid, target, now, resident, held.before, self._watch(held, now)
+                self._driver, uuid, target, live, resident, held.before, self._watch(held, live)
             )
         except (HypervisorError, transaction.NotApplied) as error:
             if not isinstance(error, transaction.NotRestored | InstanceGone | NotNow):
@@ -213,7 +212,7 @@ class Reconciler:
         self._store.carried_out(uuid, held.arrival, held.placement, given_now)
         return receipt
 
-    def _watch(self, held: Held, now: Snapshot) -> Callable[[Progress], None]:
+    def _watch(self, held: Held, live: Placement) -> Callable[[Progress], None]:
         """Return what tells how far memory is, and ends that when nobody wants it any more."""
         uuid, next_word = held.instance_uuid, 0.0
 
@@ -221,7 +220,7 @@ class Reconciler:
             nonlocal next_word
             if not progress.moved_mib and held.before is None:
                 # an agent that dies while pages move has to know to where they belong
-                self._store.remember(uuid, now)
+                self._store.remember(uuid, transaction.snapshot(self._driver, uuid, live))
             present = self._store.get(uuid)
             if present is None or present.order != held.order:
                 raise transaction.Interrupted("the wish changed while memory moved")
@@ -245,12 +244,11 @@ class Reconciler:
         if held.before is None:
             return
         uuid = held.instance_uuid
-        now = transaction.snapshot(self._driver, uuid, live)
         home = Placement(
             (part, held.before[Scope.LIVE].value(part)) for part in held.placement or {}
         )
         resident = self._driver.memory(uuid) if MEMORY in home else None
-        transaction.carry_out(self._driver, uuid, home, now, resident)
+        transaction.carry_out(self._driver, uuid, home, live, resident)
         self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
 
     def _target(self, held: Held) -> tuple[Placement, Placement]:

@@ -28,13 +28,13 @@ class Interrupted(HypervisorError):
     """Nobody wants the placement any more; raised by a ``watch``."""
 
 
-def snapshot(driver: Driver, uuid: str, live: Placement | None = None) -> Snapshot:
+def snapshot(driver: Driver, uuid: str, live: Placement) -> Snapshot:
     """Return where all parts of a running instance are, for `carry_out` to come back to.
 
-    :param live: where they are in `Scope.LIVE`, if that is known
+    :param live: where they are in `Scope.LIVE`
     :raises InstanceGone: it is not running here
     """
-    found = {Scope.LIVE: driver.read(uuid, Scope.LIVE) if live is None else live}
+    found = {Scope.LIVE: live}
     if Scope.PERSISTENT in driver.scopes(uuid):
         found[Scope.PERSISTENT] = driver.read(uuid, Scope.PERSISTENT)
     return found
@@ -49,7 +49,7 @@ def carry_out(
     driver: Driver,
     uuid: str,
     target: Placement,
-    now: Snapshot,
+    live: Placement,
     memory: Residency | None,
     before: Snapshot | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -58,7 +58,7 @@ def carry_out(
 
     Memory that is elsewhere goes first, because it may find no room.
 
-    :param now: where the parts are
+    :param live: where the parts are
     :param memory: where the memory is, if it is a part of ``target``
     :param before: where to return to on failure, if not there
     :param watch: is told of each step of the memory, also before the first, and ends the move by
@@ -69,6 +69,7 @@ def carry_out(
     :raises InstanceGone: the instance stopped meanwhile
     :raises NotNow: some part is not there yet, none was undone: that would not be granted either
     """
+    now: Snapshot = {Scope.LIVE: live}
     begun: list[tuple[Scope, Part]] = []
     move: Move | None = None
 
@@ -78,16 +79,16 @@ def carry_out(
             driver.write(uuid, scope, changes)
 
     try:
-        live = _changes(Scope.LIVE, target, now[Scope.LIVE])
-        nodes = Placement({MEMORY: live.pop(MEMORY)} if MEMORY in live else {})
+        threads = _changes(Scope.LIVE, target, live)
+        nodes = Placement({MEMORY: threads.pop(MEMORY)} if MEMORY in threads else {})
         receipt = None
         if memory is None or is_at(memory, target):
             # the threads first: what is asked for meanwhile is time in which they run elsewhere
-            write(Scope.LIVE, live)
+            write(Scope.LIVE, threads)
         else:
             move = driver.move(uuid, target[MEMORY])
             watch(Progress(0, residency.outside(memory, target[MEMORY]), 0.0))
-            end = _follow(move, functools.partial(write, Scope.LIVE, live), watch)
+            end = _follow(move, functools.partial(write, Scope.LIVE, threads), watch)
             receipt = Receipt(
                 before=memory,
                 after=driver.memory(uuid),
@@ -96,6 +97,7 @@ def carry_out(
                 warnings=tuple(move.warnings),
             )
         write(Scope.LIVE, nodes)
+        now = snapshot(driver, uuid, live)
         if Scope.PERSISTENT in now:
             write(Scope.PERSISTENT, _changes(Scope.PERSISTENT, target, now[Scope.PERSISTENT]))
         differences = target.differences(driver.read(uuid, Scope.LIVE))
@@ -107,7 +109,7 @@ def carry_out(
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing what was done", uuid, error)
         if before is not None:
-            begun = [(scope, part) for scope in now for part in target]
+            begun = [(scope, part) for scope in before for part in target]
         try:
             stuck = _undo(driver, uuid, begun, before or now, move)
         except InstanceGone:

@@ -44,8 +44,11 @@ class Groups:
 
         :raises GroupError: the part has no group of its own, or no such file
         """
-        with open(self._path(part, file), encoding="utf-8") as stream:
-            return stream.read().strip()
+        try:
+            with open(self._path(part, file), encoding="utf-8") as stream:
+                return stream.read().strip()
+        except FileNotFoundError as error:
+            raise _missing(part, file) from error
 
     def write(self, part: Part, file: str, text: str) -> None:
         """Write to a file of the group of a part.
@@ -53,8 +56,11 @@ class Groups:
         :raises GroupError: the part has no group of its own, or no such file
         """
         # an empty text would not reach the kernel without the end of the line
-        with open(self._path(part, file), "w", encoding="utf-8") as stream:
-            stream.write(f"{text}\n")
+        try:
+            with open(self._path(part, file), "w", encoding="utf-8", opener=_existing) as stream:
+                stream.write(f"{text}\n")
+        except FileNotFoundError as error:
+            raise _missing(part, file) from error
 
     def _path(self, part: Part, file: str) -> str:
         paths = self._paths(file.partition(".")[0])
@@ -64,8 +70,8 @@ class Groups:
                 path = path.removesuffix("/libvirt")
         else:
             path = paths.get(_owner(part))
-        if path is None or not os.path.exists(f"{path}/{file}"):
-            raise GroupError(f"libvirt has made no control group with {file} for {part}")
+        if path is None:
+            raise _missing(part, file)
         return f"{path}/{file}"
 
     def _paths(self, controller: str) -> dict[Part, str]:
@@ -86,6 +92,14 @@ class Groups:
                     inside = path.removeprefix(root.rstrip("/"))
                     found[_part(name)] = f"{point}{inside}"
         return found
+
+
+def _existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)
+
+
+def _missing(part: Part, file: str) -> GroupError:
+    return GroupError(f"libvirt has made no control group with {file} for {part}")
 
 
 def _owner(part: Part) -> Part:

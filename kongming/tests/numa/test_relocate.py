@@ -37,9 +37,8 @@ class OnV2(base.NumaCase):
         )["answers"]
         return answers
 
-    def assert_on(self, uuid: str, node: int) -> None:
-        """All of it is there, and the guest is alive."""
-        where = self.lab.run_program("where", uuid=uuid)
+    def assert_on(self, where: dict[str, Any], node: int) -> None:
+        """Check that all of it is on a node."""
         held = base.mib_by_node(where)
         self.assertLessEqual(LEAST_SHARE * sum(held.values()), held.get(node, 0), held)
         self.assertIn(sum(held.values()), range(MEMORY_MIB - 3, MEMORY_MIB + 1))
@@ -47,18 +46,19 @@ class OnV2(base.NumaCase):
         self.assertEqual(CPUS[node], cpus)
         nodes = {each["nodes"] for found in where["threads"].values() for each in found}
         self.assertEqual({str(node)}, nodes)
-        self.eventually(
-            lambda: self.lab.run_program("where", uuid=uuid)["alive"] > where["alive"], 60
-        )
+
+    def assert_alive(self, uuid: str, before: int) -> None:
+        """The guest has gone through its memory since."""
+        self.eventually(lambda: self.lab.run_program("where", uuid=uuid)["alive"] > before, 60)
 
     def check_there_and_back(self, kind: str) -> None:
         uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS[kind])
-        for node in (1, 0):
-            (answer,) = self.carry_out(uuid, NODES[node])
+        there, back = self.carry_out(uuid, NODES[1], NODES[0])
+        for answer, node in ((there, 1), (back, 0)):
             self.assertNotIn("error", answer)
-            moved = answer["receipt"]["moved_mib"]
-            self.assertLessEqual(LEAST_SHARE * (MEMORY_MIB - 2), moved)
-            self.assert_on(uuid, node)
+            self.assertLessEqual(LEAST_SHARE * (MEMORY_MIB - 2), answer["receipt"]["moved_mib"])
+            self.assert_on(answer["where"], node)
+        self.assert_alive(uuid, back["where"]["alive"])
 
     def check_every_step(self, kind: str) -> None:
         """Whatever fails, everything is as it was."""
@@ -72,7 +72,8 @@ class OnV2(base.NumaCase):
             self.assertIn("out of luck", answer["error"])
             self.assertNotIn("could not be undone", answer["error"])
             self.assertEqual({}, answer["differs"], f"step {number}")
-        self.assert_on(uuid, 1)
+        self.assert_on(done["where"], 1)
+        self.assert_alive(uuid, done["where"]["alive"])
 
     def test_default(self) -> None:
         self.check_there_and_back("default")
@@ -100,12 +101,14 @@ class OnV2(base.NumaCase):
 
     def test_node_that_is_too_full(self) -> None:
         uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS["strict"])
-        self.carry_out(uuid, NODES[0])
         self.start(self.lab, memory_mib=704, mode="strict", nodes="1", allocate=True)
-        (answer, *more) = self.carry_out(uuid, NODES[1])
-        self.assertIn("would move to NUMA node 1", answer["error"])
-        self.assertEqual([], more)
-        self.assert_on(uuid, 0)
+        placed, refused, again = self.carry_out(uuid, NODES[0], NODES[1], NODES[0])
+        self.assertIn("would move to NUMA node 1", refused["error"])
+        # There is nothing to repair.
+        self.assertIsNone(again["receipt"])
+        self.assertEqual(placed["where"]["memory_mib"], again["where"]["memory_mib"])
+        self.assert_on(again["where"], 0)
+        self.assert_alive(uuid, again["where"]["alive"])
 
 
 class OnV1(OnV2):

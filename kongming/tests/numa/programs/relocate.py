@@ -4,7 +4,8 @@
 Reads a JSON object from standard input with the ``uuid`` and ``placements``, a list as
 ``Placement.to_dict`` has them; with ``fail`` each step of each fails once, before it succeeds.
 Writes an object with ``answers``, for each attempt an object of ``seconds``, and either
-``receipt`` (None if no memory had to move) or ``error`` with what ``differs`` from before.
+``receipt`` (None if no memory had to move) with what the program ``where`` says then, or ``error``
+with what ``differs`` from before.
 """
 
 import json
@@ -68,16 +69,18 @@ def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterato
                         driver,
                         uuid,
                         Placement.from_dict(data),
-                        transaction.snapshot(driver, uuid),
+                        driver.read(uuid, Scope.LIVE),
                         driver.memory(uuid),
                         watch=driver.step,
                     )
+                    seconds = time.monotonic() - begun
                     done = True
-                    answer: dict[str, Any] = {"receipt": receipt and receipt.to_dict()}
+                    found = receipt and receipt.to_dict()
+                    answer: dict[str, Any] = {"receipt": found, "where": where.main(uuid)}
                 except transaction.NotApplied as error:
+                    seconds = time.monotonic() - begun
                     answer = {"error": str(error)}
                     done = not fail
-                answer["seconds"] = time.monotonic() - begun
                 if fail and not done:
                     driver.steps_left = sys.maxsize
                     after = state(driver, uuid)
@@ -87,7 +90,7 @@ def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterato
                         if before[key] != after[key]
                     }
                     steps += 1
-                yield answer
+                yield answer | {"seconds": seconds}
     finally:
         driver.close()
 

@@ -83,9 +83,9 @@ def pin(
 
 def carry_out(driver: Driver, uuid: str, target: Placement, **kw: Any) -> Receipt | None:
     """Bring an instance to a placement, from wherever it is."""
-    now = transaction.snapshot(driver, uuid)
     memory = driver.memory(uuid) if MEMORY in target else None
-    return transaction.carry_out(driver, uuid, target, now, memory, **kw)
+    live = driver.read(uuid, Scope.LIVE)
+    return transaction.carry_out(driver, uuid, target, live, memory, **kw)
 
 
 def reconciler(
