@@ -101,7 +101,7 @@ class OnV2(base.NumaCase):
 
     def test_node_that_is_too_full(self) -> None:
         uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS["strict"])
-        self.start(self.lab, memory_mib=704, mode="strict", nodes="1", allocate=True)
+        self.start(self.lab, memory_mib=384, mode="strict", nodes="1", allocate=True)
         placed, refused, again = self.carry_out(uuid, NODES[0], NODES[1], NODES[0])
         self.assertIn("would move to NUMA node 1", refused["error"])
         # There is nothing to repair.
