@@ -70,9 +70,10 @@ class AgentManager:
         self._driver.listen(self._event)
         self._worker.start()
         self._talker.start()
-        self._server.start()
         self._metrics.start()
         LOG.info("Agent of host %s is ready", self._host)
+        # waits for the broker, if that is away; all else goes on meanwhile
+        self._server.start()
 
     def stop(self) -> None:
         """Finish the step under way and let go; instances stay as they are."""

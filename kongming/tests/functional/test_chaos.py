@@ -111,15 +111,10 @@ class ChaosTest(ControlPlaneCase):
                 file.write(figures + "\n")
 
     def return_(self, number: int) -> None:
-        """Bring back what is due; an agent is ready only where there is a broker."""
-        for name in ("broker", "agent"):
-            if (
-                name in self.back
-                and self.back[name][0] <= number
-                and "broker" not in (self.back.keys() - {name})
-            ):
-                _, come_back = self.back.pop(name)
-                come_back()
+        """Bring back what is due."""
+        for name in [name for name, (due, _) in self.back.items() if due <= number]:
+            _, come_back = self.back.pop(name)
+            come_back()
 
     def all_applied(self) -> bool:
         """Whether every pin says so."""

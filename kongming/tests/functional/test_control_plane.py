@@ -205,6 +205,12 @@ class JourneyTest(ControlPlaneCase):
         domain = self.domain.lookup()
         domain.pinVcpu(0, (True,) * (FIRST + 1))
         self.eventually(lambda: self.domain.allowed()["vcpu0"] == str(SECOND))
+        # nor does an agent need it to pin what starts meanwhile
+        self.kongming.agent.kill()
+        self.kongming.agent.start()
+        self.domain.lookup().destroy()
+        self.domain.host.connect().defineXML(self.domain.xml).create()
+        self.eventually(lambda: self.domain.allowed()["vcpu0"] == str(SECOND))
         self.broker.start()
         self.eventually(
             lambda: self.kongming.request("PUT", self.path, json={"vcpus": {"*": str(FIRST)}}).ok,
