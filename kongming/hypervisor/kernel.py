@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from kongming.hypervisor import cpu_time, numa_maps, proc_stat
+from kongming.hypervisor import cpu_time, numa_maps, proc_stat, vhost
 from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
@@ -37,13 +37,18 @@ class Kernel:
 
     :param root: where procfs is mounted
     :param affinity: returns the pCPUs on which the thread with an id may run
+    :param release: of the kernel, such as ``6.1.0-31-amd64``
     """
 
     def __init__(
-        self, root: str = "/proc", affinity: Callable[[int], set[int]] = os.sched_getaffinity
+        self,
+        root: str = "/proc",
+        affinity: Callable[[int], set[int]] = os.sched_getaffinity,
+        release: str = os.uname().release,
     ) -> None:
         self._root = root
         self._affinity = affinity
+        self._release = release
         self._pids: dict[str, int] = {}
         # the highest id when all were looked at
         self._newest = 0
@@ -95,8 +100,8 @@ class Kernel:
         with self.process(uuid) as pid:
             for tid, part, cpus in self._threads(pid):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    stat = self._read(pid, f"task/{tid}/stat").decode(errors="replace")
-                    counts = self._read(pid, f"task/{tid}/schedstat").decode()
+                    stat = self._read_of(pid, tid, "stat").decode(errors="replace")
+                    counts = self._read_of(pid, tid, "schedstat").decode()
                     name, last_cpu = proc_stat.name_and_cpu(stat)
                     run, wait = proc_stat.run_and_wait(counts)
                     found.append(Thread(part, name, tid, cpus, last_cpu, run, wait))
@@ -201,10 +206,18 @@ class Kernel:
     def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
         """Yield thread id, part, and the pCPUs on which the thread may run."""
         for tid in map(int, os.listdir(f"{self._root}/{pid}/task")):
-            try:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # they come and go
                 yield tid, self._part(pid, tid), cpuset.from_members(self._affinity(tid))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # QEMU's workers come and go
+        for tid in vhost.threads(pid, self._root, self._release):
+            with contextlib.suppress(ProcessLookupError):
+                yield tid, EMULATOR, cpuset.from_members(self._affinity(tid))
+
+    def _read_of(self, pid: int, tid: int, name: str) -> bytes:
+        """Read a file about a thread, the kernel's own included."""
+        try:
+            return self._read(pid, f"task/{tid}/{name}")
+        except FileNotFoundError:
+            return self._read(tid, name)
 
     def _part(self, pid: int, tid: int) -> Part:
         for file, patterns in (("comm", _NAMES), ("cgroup", _GROUPS)):

@@ -10,6 +10,8 @@ Reads a JSON object from standard input with its ``uuid``. Writes an object with
 ``threads``
     ``{part: [thread, ...]}``; parts are ``vcpu0``, ``iothread1``, ``emulator``; a thread is an
     object of ``cpus`` and ``nodes`` that it may use, as ``0-3,8``, and its ``cgroup`` for cpuset.
+``vhost``
+    Those that carry its packets, a list as in ``threads``: of the kernel, since Linux 6.4 of QEMU.
 ``alive``
     How many times the guest has gone through its memory.
 """
@@ -77,15 +79,27 @@ def threads(qemu: pathlib.Path) -> dict[str, list[dict[str, str]]]:
     found = collections.defaultdict(list)
     for task in sorted((qemu / "task").iterdir()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # they come and go
-            status = (task / "status").read_text()
-            found[_part((task / "comm").read_text())].append(
-                {
-                    "cpus": status.partition("Cpus_allowed_list:")[2].split()[0],
-                    "nodes": status.partition("Mems_allowed_list:")[2].split()[0],
-                    "cgroup": _cgroup((task / "cgroup").read_text()),
-                }
-            )
+            found[_part((task / "comm").read_text())].append(_thread(task))
     return dict(found)
+
+
+def vhost(qemu: pathlib.Path) -> list[dict[str, str]]:
+    """The threads that carry packets."""
+    found = []
+    for task in (*(qemu / "task").iterdir(), *pathlib.Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if (task / "comm").read_text().strip() == f"vhost-{qemu.name}":
+                found.append(_thread(task))
+    return found
+
+
+def _thread(task: pathlib.Path) -> dict[str, str]:
+    status = (task / "status").read_text()
+    return {
+        "cpus": status.partition("Cpus_allowed_list:")[2].split()[0],
+        "nodes": status.partition("Mems_allowed_list:")[2].split()[0],
+        "cgroup": _cgroup((task / "cgroup").read_text()),
+    }
 
 
 def _part(name: str) -> str:
@@ -112,6 +126,7 @@ def main(uuid: str) -> dict[str, Any]:
         "memory_mib": held,
         "policies": policies,
         "threads": threads(qemu),
+        "vhost": vhost(qemu),
         "alive": alive,
     }
 

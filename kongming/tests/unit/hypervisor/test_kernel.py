@@ -12,6 +12,7 @@ import testtools
 
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.hypervisor.kernel import Kernel
+from kongming.topology import cpuset
 from kongming.topology.counted import Thread
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
 
@@ -59,7 +60,7 @@ class TestKernel(testtools.TestCase):
         (self.root / "self").mkdir()
         self._process(1, ["/sbin/init"])
         self._process(30, ["grep", "-uuid"])
-        self.kernel = Kernel(str(self.root), lambda tid: self.allowed[tid])
+        self.kernel = Kernel(str(self.root), lambda tid: self.allowed[tid], "6.18.0")
 
     def _process(self, pid, arguments, nodes="0-1", numa_maps=NUMA_MAPS, ticks=7):
         process = self.root / str(pid)
@@ -154,6 +155,28 @@ class TestKernel(testtools.TestCase):
         self._qemu(40, UUID, nodes="0", ticks=9)
         self._qemu(50, UUID, nodes="1", ticks=8)
         self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
+
+    def test_threads_of_the_kernel_that_work_for_it(self):
+        self._qemu(40, UUID)
+        self._process(90, [])
+        (self.root / "90/comm").write_text("vhost-40\n")
+        (self.root / "90/schedstat").write_text("3000000000 500000000 9\n")
+        self.allowed[90] = {6}
+        for release, device, cpus in (
+            ("6.1.0-31-amd64", "/dev/vhost-net", {0, 1, 6}),
+            ("5.14.0", "/dev/vhost-vsock", {0, 1, 6}),
+            ("6.1.0", "/dev/net/tun", {0, 1}),
+            # since then it is one of the process
+            ("6.4.0", "/dev/vhost-net", {0, 1}),
+        ):
+            shutil.rmtree(self.root / "40/fd", ignore_errors=True)
+            (self.root / "40/fd").mkdir()
+            (self.root / "40/fd/7").symlink_to(device)
+            kernel = Kernel(str(self.root), lambda tid: self.allowed[tid], release)
+            found = kernel.placement(UUID)[EMULATOR]
+            self.assertEqual(cpus, set(cpuset.members(found)), f"{device} of Linux {release}")
+            tids = [thread.tid for thread in kernel.threads(UUID)]
+            self.assertEqual(6 in cpus, 90 in tids)
 
     def test_threads_with_what_was_counted(self):
         self._qemu(40, UUID)
