@@ -160,6 +160,7 @@ class TestKernel(testtools.TestCase):
         self._qemu(40, UUID)
         self._process(90, [])
         (self.root / "90/comm").write_text("vhost-40\n")
+        (self.root / "90/stat").write_text(f"90 (vhost-40) S {' 0' * 40}\n")
         (self.root / "90/schedstat").write_text("3000000000 500000000 9\n")
         self.allowed[90] = {6}
         for release, device, cpus in (
