@@ -71,6 +71,7 @@ class HostSpec:
     """One host; ``huge_pages`` maps a page size in KiB to the pages on each NUMA node.
 
     ``devices`` maps the address of a PCI device to its NUMA node, -1 for none.
+    ``move_mib_per_s`` is how fast memory moves between NUMA nodes, None for at once.
     """
 
     name: str
@@ -82,6 +83,7 @@ class HostSpec:
     offline: int = 0
     isolated: int = 0
     devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    move_mib_per_s: int | None = None
     instances: tuple[InstanceSpec, ...] = ()
 
     @property
@@ -209,7 +211,11 @@ def _hosts(value: object, path: str) -> Iterator[HostSpec]:
         raise FleetError(f"{path}.offline", "no pCPU would be left")
     isolated = fields.subset("isolated", "pCPU", host.cpus) or 0
     host = dataclasses.replace(
-        host, offline=offline, isolated=isolated, devices=_devices(fields, host)
+        host,
+        offline=offline,
+        isolated=isolated,
+        devices=_devices(fields, host),
+        move_mib_per_s=fields.optional_integer("move_mib_per_s", 1, _MAX_MIB),
     )
     host = dataclasses.replace(host, instances=_instances(fields, host, count))
     if count == 1:
@@ -341,6 +347,9 @@ class _Fields:
         if type(value) is not int or not low <= value <= high:
             raise FleetError(path, f"must be a whole number from {low} to {high}")
         return value
+
+    def optional_integer(self, key: str, low: int, high: int) -> int | None:
+        return self.integer(key, low, high) if key in self._values else None
 
     def text(self, key: str, default: str | None = None) -> str:
         value, path = self._get(key, default)

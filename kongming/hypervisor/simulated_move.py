@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How memory moves on a simulated host: in steps, and not to where it is full."""
+"""How memory moves on a simulated host: in steps that take time, and not to where it is full."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from kongming.topology.placement import MEMORY
 from kongming.topology.residency import Progress
 
 CHUNK_MIB = 1024
+_STEPS_PER_S = 4
 
 
 class SimulatedMove(Move):
@@ -26,6 +27,9 @@ class SimulatedMove(Move):
         self._instance = instance
         self._mask = mask
         self._moved = 0
+        self._rate, self._step = instance.host.spec.move_mib_per_s, CHUNK_MIB
+        if self._rate is not None:
+            self._step = max(1, min(CHUNK_MIB, self._rate // _STEPS_PER_S))
         self._begin = time.monotonic()
         self._log: list[tuple[int, dict[int, int]]] = []
         with lock:
@@ -36,10 +40,12 @@ class SimulatedMove(Move):
             instance.host.take(mask, self._total)
 
     def __next__(self) -> Progress:
+        if self._rate is not None:
+            time.sleep(self._step / self._rate)
         with self._lock:
             self._require_running()
             for source, targets in self._routes.items():
-                if chunk := min(CHUNK_MIB, self._memory.get(source, 0)):
+                if chunk := min(self._step, self._memory.get(source, 0)):
                     taken = self._instance.host.take(targets, chunk)
                     self._carry({source: chunk}, taken)
                     self._log.append((source, taken))

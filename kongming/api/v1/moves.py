@@ -4,6 +4,8 @@
 from typing import Any
 
 import pecan
+from wsme import types as wtypes
+from wsme.rest import json as wsme_json
 
 from kongming import exception
 from kongming.api import described
@@ -14,19 +16,41 @@ from kongming.policies import pins as rules
 from kongming.topology.residency import Progress
 
 
+class Move(wtypes.Base):
+    """How far memory has moved; ``total_mib`` is what was to move when it began."""
+
+    moved_mib = wtypes.wsattr(int, mandatory=True)
+    total_mib = wtypes.wsattr(int, mandatory=True)
+    seconds = wtypes.wsattr(float, mandatory=True)
+    mib_per_s = wtypes.wsattr(float, mandatory=True)
+
+
+_MIB = wtypes.DictType(wtypes.text, wtypes.DictType(wtypes.text, int))
+
+
+class Receipt(wtypes.Base):
+    """What came of a move; where memory was and is in MiB by page size in KiB and NUMA node."""
+
+    before = wtypes.wsattr(_MIB, mandatory=True)
+    after = wtypes.wsattr(_MIB, mandatory=True)
+    moved_mib = wtypes.wsattr(int, mandatory=True)
+    seconds = wtypes.wsattr(float, mandatory=True)
+    warnings = wtypes.wsattr(wtypes.ArrayType(wtypes.text), mandatory=True)
+
+
 @serves("1.9")
 class MoveController(Document):
     """``/v1/pins/{instance_uuid}/move``"""
 
     @pecan.expose("json")
-    @described.operation(dict, refuses=(exception.PinNotFound, exception.MoveNotFound))
-    def show(self, instance_uuid: str) -> dict[str, Any]:
+    @described.operation(Move, refuses=(exception.PinNotFound, exception.MoveNotFound))
+    def show(self, instance_uuid: str) -> Any:
         """Show how far the move is."""
         pin = load_pin(pecan.request.context, rules.GET, instance_uuid)
         found = shown(pin.progress)
         if found is None:
             raise exception.MoveNotFound(instance_uuid=pin.instance_uuid)
-        return found
+        return wsme_json.tojson(Move, found)
 
     @pecan.expose("json")
     @described.operation(
@@ -42,8 +66,10 @@ class MoveController(Document):
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
         request.conductor.cancel_move(request.context, pin.instance_uuid)
         pecan.response.status = 202
+        # no body: nothing but 204 lets Pecan write none by itself
+        pecan.override_template("")
 
 
-def shown(progress: Progress | None) -> dict[str, Any] | None:
+def shown(progress: Progress | None) -> Move | None:
     """Return the progress of a move as it is shown."""
-    return None if progress is None else progress.to_dict() | {"mib_per_s": progress.mib_per_s}
+    return None if progress is None else Move(**progress.to_dict(), mib_per_s=progress.mib_per_s)

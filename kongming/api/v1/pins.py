@@ -12,7 +12,7 @@ from kongming.api import body, described, links, query
 from kongming.api.loaded import canonical, future_owner, load_pin, visible
 from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
-from kongming.api.v1.moves import MoveController, shown
+from kongming.api.v1.moves import Move, MoveController, Receipt, shown
 from kongming.api.v1.placement import Memory, Placement, Raw
 from kongming.api.v1.reservations import ReservationController
 from kongming.api.v1.size import Size
@@ -107,7 +107,7 @@ class Pin(WishBody):
     status = wtypes.wsattr(wtypes.text, mandatory=True)
     reason = wtypes.text
     placement = Placement
-    move = Raw()
+    move = Move
     created_at = wtypes.wsattr(wtypes.text, mandatory=True)
     updated_at = wtypes.text
     links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
@@ -132,7 +132,7 @@ class Event(wtypes.Base):
     request_id = wtypes.text
     wish = WishBody
     cause = wtypes.text
-    receipt = Raw()
+    receipt = Receipt
 
 
 class History(wtypes.Base):

@@ -18,7 +18,10 @@ from kongming.tests.embedded import base
 
 SAMPLES = pathlib.Path(kongming.__file__).parents[1] / "doc" / "api_samples"
 
-#: Every sample, and the last event in the history of the pin for which the next one waits.
+#: That the memory of the pin is on its way.
+MOVING = "moving"
+#: Every sample, and for what the next one waits: the last event in the history of the pin, or
+#: `MOVING`.
 STORY = (
     ("versions/root", None),
     ("versions/v1", None),
@@ -53,6 +56,9 @@ STORY = (
     ("contract_2018/mapping-delete", "released"),
     ("contract_2018/mapping-missing", None),
     ("pins/qos", "applied"),
+    ("pins/relocate", MOVING),
+    ("pins/move", None),
+    ("pins/cancel-move", "failed"),
 )
 
 
@@ -85,11 +91,16 @@ class SamplesTest(base.EmbeddedTestCase):
             answer = self._send(**sample["request"])
             self._compare(name, sample["answer"], answer)
             if event is not None:
-                self.eventually(lambda event=event: self.history(uuid)[-1]["event"] == event)  # type: ignore[misc]
+                self.eventually(lambda event=event: self._is(uuid, event))  # type: ignore[misc]
 
     def test_every_sample_is_told(self) -> None:
         files = {str(path.relative_to(SAMPLES).with_suffix("")) for path in SAMPLES.rglob("*.*")}
         self.assertEqual(sorted(name for name, _ in STORY), sorted(files))
+
+    def _is(self, uuid: str, event: str) -> bool:
+        if event == MOVING:
+            return bool((self.get(f"/v1/pins/{uuid}").json()["move"] or {}).get("moved_mib"))
+        return bool(self.history(uuid)[-1]["event"] == event)
 
     def _usage(self, uuid: str) -> dict[str, Any]:
         usage = self.get(f"/v1/instances/{uuid}").json()["usage"]

@@ -314,6 +314,8 @@ class RefusalTest(testtools.TestCase):
         ({"offline": None}, ".offline", REQUIRED),
         ({"offline": "30-33"}, ".offline", "the host has no pCPU 32-33"),
         ({"offline": "0-31"}, ".offline", "no pCPU would be left"),
+        ({"move_mib_per_s": 0}, ".move_mib_per_s", MIB),
+        ({"move_mib_per_s": None}, ".move_mib_per_s", REQUIRED),
         ({"isolated": "32"}, ".isolated", "the host has no pCPU 32"),
         ({"devices": ["0000:3b:00.1"]}, ".devices", "must be a mapping"),
         ({"devices": {"3b:00.1": 0}}, ".devices", ADDRESS),
