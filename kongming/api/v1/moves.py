@@ -72,4 +72,11 @@ class MoveController(Document):
 
 def shown(progress: Progress | None) -> Move | None:
     """Return the progress of a move as it is shown."""
-    return None if progress is None else Move(**progress.to_dict(), mib_per_s=progress.mib_per_s)
+    if progress is None:
+        return None
+    return Move(
+        moved_mib=progress.moved_mib,
+        total_mib=progress.total_mib,
+        seconds=round(progress.seconds, 3),
+        mib_per_s=progress.mib_per_s,
+    )

@@ -46,7 +46,7 @@ class ProgressTest(MovesTestCase):
         move = self.moving()
         self.assertEqual({"moved_mib", "total_mib", "seconds", "mib_per_s"}, set(move))
         self.assertEqual(2048, move["total_mib"])
-        self.assertEqual(round(move["moved_mib"] / move["seconds"], 1), move["mib_per_s"])
+        self.assertAlmostEqual(move["moved_mib"] / move["seconds"], move["mib_per_s"], delta=0.5)
         self.assertGreaterEqual(64, move["mib_per_s"])
         shown = self.get(f"/v1/pins/{VNF}").json()
         self.assertEqual("pending", shown["status"])
