@@ -125,7 +125,7 @@ class Reconciler:
         process = self._driver.process(uuid)
         target, given = self._target(held)
         live = self._driver.read(uuid, Scope.LIVE)
-        different = target.differences(live)
+        different = target.live.differences(live)
         was_in_place = held.process is not None and not memory.unfinished and memory.failed is None
         # the definition is looked at with a sweep: nobody tells when it changes; nor of pages
         thorough = bool(different or not was_in_place or not memory.parts or retry)
@@ -135,7 +135,7 @@ class Reconciler:
         differences = ", ".join(different)
         moved_here = None
         if differences and was_in_place:
-            cause = self._cause(held, target, live, memory)
+            cause = self._cause(held, target.live, live, memory)
             LOG.warning("Instance %s drifted (%s): %s", uuid, cause, differences)
             if cause not in USUAL_CAUSES:
                 if not held.enforce:
@@ -148,9 +148,8 @@ class Reconciler:
         elif differences and uuid in self._arrived:
             moved_here = Cause.MIGRATION
         # what is in place already may stay there, and what is released goes where it may
-        astray = Placement(
-            (part, mask) for part, mask in (held.placement or {}).items() if live.get(part) != mask
-        )
+        wanted = (held.placement or Placement()).live
+        astray = Placement((part, mask) for part, mask in wanted.items() if live.get(part) != mask)
         if refusals := self._limits.refusals(astray):
             raise transaction.NotApplied(", ".join(refusals))
         if held.cancelled and differences:
@@ -244,9 +243,8 @@ class Reconciler:
         if held.before is None:
             return
         uuid = held.instance_uuid
-        home = Placement(
-            (part, held.before[Scope.LIVE].value(part)) for part in held.placement or {}
-        )
+        wanted = (held.placement or Placement()).live
+        home = Placement((part, held.before[Scope.LIVE].value(part)) for part in wanted)
         resident = self._driver.memory(uuid) if MEMORY in home else None
         transaction.carry_out(self._driver, uuid, home, live, resident)
         self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
@@ -260,12 +258,14 @@ class Reconciler:
             if Scope.PERSISTENT in self._driver.scopes(held.instance_uuid):
                 definition = self._driver.read(held.instance_uuid, Scope.PERSISTENT)
                 # KongMing's own entries came with a migration, or before the file was lost
-                own = (in_force, held.placement or Placement())
+                own = (in_force, in_force.defined, (held.placement or Placement()).defined)
                 given.update(
                     (part, mask) for part, mask in definition.items() if _is_others(part, mask, own)
                 )
         target = Placement(held.placement or {})
-        left = [part for part in in_force if part not in target]
+        # the start from which memory was to be elsewhere may have been, or is still to come
+        wanted = target | target.defined
+        left = [part for part in in_force | in_force.defined if part not in wanted]
         if left:
             unpinned = self._driver.unpinned(held.instance_uuid)
             for part in left:

@@ -79,7 +79,7 @@ def carry_out(
             driver.write(uuid, scope, changes)
 
     try:
-        threads = _changes(Scope.LIVE, target, live)
+        threads = _changes(Scope.LIVE, target.live, live)
         nodes = Placement({MEMORY: threads.pop(MEMORY)} if MEMORY in threads else {})
         receipt = None
         if memory is None or is_at(memory, target):
@@ -99,8 +99,9 @@ def carry_out(
         write(Scope.LIVE, nodes)
         now = snapshot(driver, uuid, live)
         if Scope.PERSISTENT in now:
-            write(Scope.PERSISTENT, _changes(Scope.PERSISTENT, target, now[Scope.PERSISTENT]))
-        differences = target.differences(driver.read(uuid, Scope.LIVE))
+            defined = _changes(Scope.PERSISTENT, target.defined, now[Scope.PERSISTENT])
+            write(Scope.PERSISTENT, defined)
+        differences = target.live.differences(driver.read(uuid, Scope.LIVE))
         if differences:
             raise HypervisorError("the kernel disagrees: " + ", ".join(differences))
         return receipt
@@ -109,7 +110,8 @@ def carry_out(
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing what was done", uuid, error)
         if before is not None:
-            begun = [(scope, part) for scope in before for part in target]
+            wanted = {Scope.LIVE: target.live, Scope.PERSISTENT: target.defined}
+            begun = [(scope, part) for scope in before for part in wanted[scope]]
         try:
             stuck = _undo(driver, uuid, begun, before or now, move)
         except InstanceGone:
@@ -137,16 +139,10 @@ def _follow(move: Move, cross: Callable[[], None], watch: Callable[[Progress], N
     return progress
 
 
-def _changes(scope: Scope, target: Placement, before: Placement) -> Placement:
+def _changes(scope: Scope, wanted: Placement, before: Placement) -> Placement:
     """Return what is to be written, in an order that the kernel accepts."""
-    if scope is Scope.LIVE:
-        changes = {part: mask for part, mask in target.items() if before.value(part) != mask}
-    else:
-        changes = {
-            part: mask
-            for part, mask in target.items()
-            if before.get(part) != mask and not part.is_live_only
-        }
+    found = before.value if scope is Scope.LIVE else before.get
+    changes = {part: mask for part, mask in wanted.items() if found(part) != mask}
     return Placement(bandwidth.ordered(changes, before))
 
 

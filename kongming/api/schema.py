@@ -60,16 +60,17 @@ class Schemas:
             name = attribute.name
             if since.get(name, self._version) > self._version:
                 continue
-            shape = grammar.get(name) or self.of(attribute.datatype, body)
+            found = grammar.get(name) or self.of(attribute.datatype, body)
             if attribute.mandatory:
                 required.append(name)
-            elif not body and shape:
-                shape = {"anyOf": [shape, {"type": "null"}]}
-            properties[name] = shape
+            elif not body and found:
+                found = {"anyOf": [found, {"type": "null"}]}
+            properties[name] = found
         schema = {
             "type": "object",
             "description": " ".join((datatype.__doc__ or "").split()),
             "properties": properties,
             "additionalProperties": False,
         }
-        return schema | ({"required": required} if required else {})
+        shape = getattr(datatype, "_shape", {}) if body else {}
+        return schema | shape | ({"required": required} if required else {})

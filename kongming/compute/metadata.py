@@ -23,7 +23,7 @@ _FIELDS = {
     "thread_policy",
     "vcpus",
 }
-_MEMORY_FIELDS = {"nodes", "page_size_kib"}
+_MEMORY_FIELDS = {"migrate", "nodes", "page_size_kib"}
 
 
 def wish_of(text: str) -> Wish:

@@ -19,7 +19,7 @@ from kongming.objects.report import RELEASED
 from kongming.topology import fit
 from kongming.topology.answer import Size
 from kongming.topology.books import Holding
-from kongming.topology.placement import MEMORY, Placement
+from kongming.topology.placement import Placement
 from kongming.topology.relocation import Receipt
 
 
@@ -199,7 +199,7 @@ class Lifecycle:
             )
         except exception.KongMingError:
             return
-        if pin.placement is not None and placement.get(MEMORY) == pin.placement.get(MEMORY):
+        if pin.placement is not None and _memory(placement) == _memory(pin.placement):
             self._take(pin, instance, placement, holding)
 
     def _take(
@@ -240,3 +240,7 @@ class Lifecycle:
             return
         pin.status, pin.reason, pin.updated_at = status, reason, timeutils.utcnow()
         self._events.append(history.line(self._context, pin, status, cause, receipt))
+
+
+def _memory(placement: Placement) -> Placement:
+    return Placement((part, nodes) for part, nodes in placement.items() if part.is_memory)

@@ -16,7 +16,7 @@ from kongming.topology.answer import DoesNotFit, Fit, Reason, Score, Size
 from kongming.topology.demand import Demand
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.inventory import Inventory
-from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.placement import EMULATOR, MEMORY, MEMORY_AT_START, Part, Placement
 from kongming.topology.room import Room, Seat
 from kongming.topology.wish import Wish
 
@@ -123,6 +123,8 @@ class Question:
                     memory[node.id] = {seat.page_size: memory_mib}
         if used:
             placement[MEMORY] = used
+        if not wish.migrate:
+            placement[MEMORY_AT_START] = placement.pop(MEMORY)
         if wish.emulator_policy == "share":
             placement[EMULATOR] = _shared_emulator(placement, inventory, exclusive, used)
         nodes = tuple([node.id for node, _ in seats])

@@ -49,17 +49,14 @@ _TIMES: dict[str, Any] = {
 _TIMES["quota"] = {"anyOf": [{"const": UNLIMITED}, _TIMES["quota"]]}
 _OWN_TIMES = {kind: _TIMES[kind] for kind in ("quota", "period", "weight")}
 
+#: The schemas of fields of ``memory`` in a wish.
+MEMORY: dict[str, dict[str, Any]] = {"nodes": CPU_SET, "page_size_kib": _PAGE_SIZE}
+
 #: The schema of each field of a wish that has more to it than its type.
 WISH: dict[str, dict[str, Any]] = {
     "vcpus": _places(rf"\*|{_SET}"),
     "emulator": {"anyOf": [{"enum": ["share", "isolate"]}, CPU_SET]},
     "iothreads": _places(_SET),
-    "memory": {
-        "type": "object",
-        "properties": {"nodes": CPU_SET, "page_size_kib": _PAGE_SIZE},
-        "minProperties": 1,
-        "additionalProperties": False,
-    },
     "numa_nodes": {
         "oneOf": [
             {"type": "integer", "minimum": 1, "maximum": layout.MAX_NODES},

@@ -3,7 +3,7 @@
 
 from typing import Literal, NamedTuple
 
-Place = Literal["vcpu", "iothread", "emulator", "memory"]
+Place = Literal["vcpu", "iothread", "emulator", "memory", "start"]
 Number = Literal[
     "cpu_shares",
     "global_quota",
@@ -43,7 +43,11 @@ class Part(NamedTuple):
     number: int = 0
 
     def __str__(self) -> str:
-        names = {"vcpu": f"vCPU {self.number}", "iothread": f"I/O thread {self.number}"}
+        names = {
+            "vcpu": f"vCPU {self.number}",
+            "iothread": f"I/O thread {self.number}",
+            "start": "memory of the next start",
+        }
         owner, _, what = self.kind.partition("_")
         if not what or owner == "cpu":
             return names.get(self.kind, self.kind)
@@ -53,6 +57,11 @@ class Part(NamedTuple):
     def is_number(self) -> bool:
         """Whether it has a number of QoS, not a bitmask."""
         return "_" in self.kind
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether its bitmask is one of NUMA nodes, not of pCPUs."""
+        return self.kind in ("memory", "start")
 
     @property
     def is_live_only(self) -> bool:
@@ -83,4 +92,6 @@ class Part(NamedTuple):
 
 EMULATOR = Part("emulator")
 MEMORY = Part("memory")
+#: The memory that the instance takes when it starts next, for the definition alone.
+MEMORY_AT_START = Part("start")
 SHARES = Part("cpu_shares")

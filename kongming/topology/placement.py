@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kongming.topology import cpuset, qos
-from kongming.topology.part import EMULATOR, MEMORY, Kind, Part
+from kongming.topology.part import EMULATOR, MEMORY, MEMORY_AT_START, Kind, Part
 
-__all__ = ["EMULATOR", "MEMORY", "Kind", "Part", "Placement"]
+__all__ = ["EMULATOR", "MEMORY", "MEMORY_AT_START", "Kind", "Part", "Placement"]
 
 
 class Placement(dict[Part, int]):
-    """Bitmask of pCPUs for each part (of NUMA nodes for ``MEMORY``), and the numbers of QoS.
+    """Bitmask of pCPUs for each part (of NUMA nodes for memory), and the numbers of QoS.
 
     A part that is absent is not controlled; of what is observed, it is a number at its default.
     """
@@ -39,7 +39,7 @@ class Placement(dict[Part, int]):
         """Bitmask of all pCPUs on which some thread may run."""
         mask = 0
         for part, cpus in self.items():
-            if not (part.is_number or part == MEMORY):
+            if not (part.is_number or part.is_memory):
                 mask |= cpus
         return mask
 
@@ -47,6 +47,21 @@ class Placement(dict[Part, int]):
     def places(self) -> "Placement":
         """The parts with a place: all but the numbers of QoS."""
         return Placement((part, mask) for part, mask in self.items() if not part.is_number)
+
+    @property
+    def live(self) -> "Placement":
+        """What of it the running instance can have."""
+        return Placement((part, value) for part, value in self.items() if part != MEMORY_AT_START)
+
+    @property
+    def defined(self) -> "Placement":
+        """What of it a definition can have, which knows memory as ``MEMORY`` alone."""
+        found = Placement(
+            (part, value) for part, value in self.live.items() if not part.is_live_only
+        )
+        if MEMORY_AT_START in self:
+            found[MEMORY] = self[MEMORY_AT_START]
+        return found
 
     @property
     def exclusive(self) -> int:
@@ -94,6 +109,8 @@ class Placement(dict[Part, int]):
             }
         if MEMORY in self:
             data["memory"] = {"nodes": cpuset.to_text(self[MEMORY])}
+        if MEMORY_AT_START in self:
+            data["memory_at_start"] = cpuset.to_text(self[MEMORY_AT_START])
         if numbers := qos.to_dict(self):
             data["qos"] = numbers
         return data
@@ -110,6 +127,8 @@ class Placement(dict[Part, int]):
             placement[EMULATOR] = cpuset.parse(data["emulator"])
         if "memory" in data:
             placement[MEMORY] = cpuset.parse(data["memory"]["nodes"])
+        if "memory_at_start" in data:
+            placement[MEMORY_AT_START] = cpuset.parse(data["memory_at_start"])
         placement.update(qos.from_dict(data.get("qos", {})))
         return placement
 

@@ -24,7 +24,8 @@ class Wish:
     """Places for the parts of an instance: exact, or described; what is absent is left alone.
 
     ``vcpus`` and ``iothreads`` map a number to a pCPU bitmask, ``every_vcpu`` holds for
-    the vCPUs that ``vcpus`` does not name, ``memory_nodes`` is a bitmask of NUMA nodes.
+    the vCPUs that ``vcpus`` does not name, ``memory_nodes`` is a bitmask of NUMA nodes. Without
+    ``migrate`` these are for the next start, and memory stays until then.
     A dedicated vCPU without exact place gets one pCPU of its own; ``thread_policy`` says
     how those use the siblings of a core. ``numa_nodes`` is the layout that the guest sees,
     or how many even nodes it has; ``page_size`` (KiB or a word) is for a layout that does
@@ -39,6 +40,7 @@ class Wish:
     emulator: int | None = None
     iothreads: Mapping[int, int] = dataclasses.field(default_factory=dict)
     memory_nodes: int | None = None
+    migrate: bool = True
     thread_policy: str = "prefer"
     emulator_policy: str | None = None
     numa_nodes: int | tuple[GuestNode, ...] | None = None
@@ -74,6 +76,7 @@ class Wish:
             emulator=None if emulator is None or by_word else form.mask("emulator", emulator),
             iothreads=form.numbered("iothreads", data.get("iothreads") or {}),
             memory_nodes=None if nodes is None else form.mask("memory.nodes", nodes),
+            migrate=_migrate(memory),
             thread_policy=form.choice(
                 "thread_policy", data.get("thread_policy") or "prefer", THREAD_POLICIES
             ),
@@ -107,6 +110,8 @@ class Wish:
         memory: dict[str, Any] = {}
         if self.memory_nodes is not None:
             memory["nodes"] = cpuset.to_text(self.memory_nodes)
+        if not self.migrate:
+            memory["migrate"] = False
         if self.page_size is not None:
             memory["page_size_kib"] = self.page_size
         fields: tuple[tuple[str, Any], ...] = (
@@ -139,6 +144,15 @@ def _avoid(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > form.MAX_AVOID:
         raise WishError("avoid", f"must be a list of at most {form.MAX_AVOID} uuids")
     return tuple(form.instance(f"avoid.{number}", item) for number, item in enumerate(value))
+
+
+def _migrate(memory: Mapping[str, Any]) -> bool:
+    migrate = memory.get("migrate", True)
+    if not isinstance(migrate, bool):
+        raise WishError("memory.migrate", "must be true or false")
+    if "migrate" in memory and memory.get("nodes") is None:
+        raise WishError("memory.migrate", "belongs to memory.nodes")
+    return migrate
 
 
 def _check_nodes(wish: Wish) -> None:

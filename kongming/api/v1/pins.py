@@ -61,11 +61,9 @@ class WishBody(wtypes.Base):
 
         :raises BadRequest: naming the field that is malformed, after ``prefix``
         """
-        for name, version in _SINCE.items():
-            if body.has(self, name) and pecan.request.version < version:
-                raise exception.BadRequest.field(
-                    prefix + name, f"is there from version {version} on"
-                )
+        _require_version(self, prefix)
+        if body.has(self, "memory"):
+            _require_version(self.memory, f"{prefix}memory.")
         data = wsme_json.tojson(type(self), self)
         try:
             return Wish.from_dict(data)
@@ -278,6 +276,12 @@ def show(pin: objects.Pin) -> Any:
 def placement(placed: Any) -> Placement | None:
     """Return a topology.placement.Placement (or None) as it is shown."""
     return None if placed is None else Placement(**_memory(placed.to_dict()))
+
+
+def _require_version(asked: Any, prefix: str) -> None:
+    for name, version in asked._since.items():
+        if body.has(asked, name) and pecan.request.version < version:
+            raise exception.BadRequest.field(prefix + name, f"is there from version {version} on")
 
 
 def _check_override(wish: Wish) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from wsme import types as wtypes
 
 from kongming import exception
+from kongming.api.microversion import Version
 from kongming.topology import grammar
 
 
@@ -28,19 +29,29 @@ class Raw(wtypes.UserType):
 
 
 class Memory(wtypes.Base):
-    """NUMA nodes that hold the memory of an instance, and the size of its pages."""
+    """NUMA nodes for the memory of an instance, whether it moves there, the size of its pages."""
 
-    _grammar = grammar.WISH["memory"]["properties"]
+    _grammar = grammar.MEMORY
+    _since: ClassVar[dict[str, Version]] = {"migrate": Version(1, 9)}
+    _shape: ClassVar[dict[str, Any]] = {
+        "minProperties": 1,
+        "dependentRequired": {"migrate": ["nodes"]},
+    }
 
     nodes = wtypes.text
+    migrate = bool
     page_size_kib = Raw()
 
 
 class Placement(wtypes.Base):
-    """Where the parts of an instance are; parts that are not controlled are absent."""
+    """Where the parts of an instance are; parts that are not controlled are absent.
+
+    ``memory_at_start`` are the NUMA nodes from which it takes memory when it starts next.
+    """
 
     vcpus = wtypes.DictType(wtypes.text, wtypes.text)
     emulator = wtypes.text
     iothreads = wtypes.DictType(wtypes.text, wtypes.text)
     memory = Memory
+    memory_at_start = wtypes.text
     qos = Raw()

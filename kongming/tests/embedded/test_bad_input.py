@@ -382,7 +382,13 @@ ROWS: dict[str, Row] = {
     # fields that do not exist, or are not the caller's
     "unknown_field": post("colour", "unknown field", colour="red"),
     "unknown_field_in_put": put("colour", "unknown field", colour="red"),
-    "unknown_field_nested": post("memory.migrate", "unknown", memory={"nodes": "0", "migrate": 1}),
+    "unknown_field_nested": post("memory.move", "unknown", memory={"nodes": "0", "move": True}),
+    "migrate_number": post("memory.migrate", "true or false", memory={"nodes": "0", "migrate": 1}),
+    "migrate_null": put("memory.migrate", "true or false", memory={"nodes": "0", "migrate": None}),
+    "migrate_without_nodes": put("memory.migrate", "memory.nodes", memory={"migrate": False}),
+    "migrate_with_page_size": post(
+        "memory.migrate", "memory.nodes", memory={"migrate": True, "page_size_kib": 4}
+    ),
     "unknown_field_nul": post("\0", "unknown field", fields={"\0": 1}),
     "unknown_field_lone_surrogate": post("unknown field", fields={"\udead": 1}),
     "unknown_field_huge": post("unknown field", fields={"x" * 100000: 1}),

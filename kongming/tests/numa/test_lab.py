@@ -88,9 +88,10 @@ class OnV2(base.NumaCase):
             "emulator": "6-7",
             "iothreads": {"1": "2-3"},
         }
-        _, placement = self.call(self.lab, ("write", uuid, "live", wanted), ("read", uuid, "live"))
-        self.assertEqual(wanted | {"memory": {"nodes": "0-3"}}, placement)
         pins = {"vcpu0": "4", "vcpu1": "5", "emulator": "6-7", "iothread1": "2-3"}
+        writes = [("write", uuid, "live", part, cpus) for part, cpus in pins.items()]
+        *_, placement = self.call(self.lab, *writes, ("read", uuid, "live"))
+        self.assertEqual(wanted | {"memory": {"nodes": "0-3"}}, placement)
         threads = self.lab.run_program("where", uuid=uuid)["threads"]
         self.assertEqual(
             {part: {cpus} for part, cpus in pins.items()},

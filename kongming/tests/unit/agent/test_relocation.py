@@ -8,10 +8,10 @@ from kongming.agent import reconciler, transaction
 from kongming.agent.reconciler import CALLED_OFF
 from kongming.agent.store import Store
 from kongming.agent.transaction import Interrupted, NotApplied
-from kongming.hypervisor.driver import HypervisorError, InstanceGone, Move
+from kongming.hypervisor.driver import HypervisorError, InstanceGone, Move, Scope
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import VCPU_0, VCPU_1, VNF, pin
-from kongming.topology.placement import EMULATOR, MEMORY, Placement
+from kongming.topology.placement import EMULATOR, MEMORY, MEMORY_AT_START, Placement
 from kongming.topology.relocation import Receipt
 from kongming.topology.residency import Progress
 
@@ -19,6 +19,8 @@ from kongming.topology.residency import Progress
 HERE = Placement({VCPU_0: 1, VCPU_1: 2, EMULATOR: 1, MEMORY: 0b01})
 THERE = Placement({VCPU_0: 1 << 4, VCPU_1: 1 << 5, EMULATOR: 1 << 4, MEMORY: 0b10})
 STEPS = 2
+#: The threads go there, the memory when it starts next.
+LATER = Placement({VCPU_0: 1 << 4, VCPU_1: 1 << 5, EMULATOR: 1 << 4, MEMORY_AT_START: 0b10})
 
 
 class Killed(BaseException):
@@ -122,7 +124,7 @@ class CarryOutTest(RelocationTestCase):
         self.assertIn("node 0 is full", str(error))
 
 
-class ReconcilerTest(RelocationTestCase):
+class ReconcilerTestCase(RelocationTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.patch(reconciler, "WORD_SECONDS", 0.0)
@@ -144,9 +146,11 @@ class ReconcilerTest(RelocationTestCase):
         self.outcomes = self.reconciler.bring(VNF, retry).outcomes
         return [outcome.result for outcome in self.outcomes]
 
-    def wish(self, wanted: Placement = THERE, generation: int = 2, **kw: Any) -> None:
+    def wish(self, wanted: Placement | None = THERE, generation: int = 2, **kw: Any) -> None:
         self.store.replace([pin(wanted=wanted, generation=generation, **kw)])
 
+
+class ReconcilerTest(ReconcilerTestCase):
     def test_progress_and_receipt(self) -> None:
         self.wish()
         self.assertEqual(["applied"], self.bring())
@@ -221,3 +225,76 @@ class ReconcilerTest(RelocationTestCase):
         self.assertEqual(["drifted", "applied"], self.bring(retry=True))
         self.assertEqual("50 % of the memory is not on NUMA node 0", self.outcomes[0].reason)
         self.assertEqual((1024, {0: 2048}), (self.outcomes[1].receipt.moved_mib, self.memory()))
+
+
+class NextStartTest(ReconcilerTestCase):
+    def defined(self) -> int | None:
+        """Return from which nodes the next start takes memory."""
+        return self.driver.read(VNF, Scope.PERSISTENT).get(MEMORY)
+
+    def test_memory_stays_until_then(self) -> None:
+        self.wish(LATER)
+        self.assertEqual(["applied"], self.bring())
+        self.assertIsNone(self.outcomes[0].receipt)
+        self.assertEqual(({0: 2048}, 0b10), (self.memory(), self.defined()))
+        self.assertEqual((1 << 4, 0b01), (self.live()[VCPU_0], self.live()[MEMORY]))
+        # neither where it is, nor where it strays to, is a drift
+        self.scatter({0: 1024, 1: 1024})
+        self.assertEqual(["applied"], self.bring(retry=True))
+        self.restart()
+        self.assertEqual(["applied"], self.bring(retry=True))
+        self.assertEqual({0: 1024, 1: 1024}, self.memory())
+
+        self.fleet.stop(VNF)
+        self.fleet.start(VNF)
+        self.bring()
+        self.assertEqual({1: 2048}, self.memory())
+
+    def test_definition_is_repaired(self) -> None:
+        self.wish(LATER)
+        self.bring()
+        self.driver.write(VNF, Scope.PERSISTENT, Placement({MEMORY: 0b01}))
+        self.assertEqual(["applied"], self.bring(retry=True))
+        self.assertEqual(0b10, self.defined())
+
+    def test_moves_when_it_is_wished(self) -> None:
+        self.wish(LATER)
+        self.bring()
+        self.wish(THERE, generation=3)
+        self.assertEqual(["applied"], self.bring())
+        self.assertEqual(2048, self.outcomes[0].receipt.moved_mib)
+        self.assertEqual({1: 2048}, self.memory())
+
+    def test_failure_undoes_it(self) -> None:
+        self.wish(LATER)
+        before = self.places()
+        # the threads, and the definition of each but the memory's
+        self.fleet.fail_next(VNF, 7, "no luck")
+        self.assertEqual(["failed"], self.bring())
+        self.assertEqual(before, self.places())
+
+    def test_release(self) -> None:
+        nodes = self.driver.unpinned(VNF)[MEMORY]
+        releases: tuple[Placement | None, ...] = (None, Placement({VCPU_0: 1}))
+        generation = 2
+        for restarted in (False, True):
+            for wanted in releases:
+                self.wish(LATER, generation)
+                self.bring()
+                if restarted:
+                    self.fleet.stop(VNF)
+                    self.fleet.start(VNF)
+                    self.assertEqual(0b10, self.live()[MEMORY])
+                self.wish(wanted, generation + 1)
+                self.bring()
+                self.assertEqual((nodes, nodes), (self.live()[MEMORY], self.defined()))
+                generation += 2
+
+    def test_own_entry_of_a_definition_that_migrated(self) -> None:
+        self.wish(LATER)
+        self.bring()
+        self.wish(LATER, arrival=1, in_force=LATER)
+        self.bring()
+        held = self.store.get(VNF)
+        assert held is not None and held.given is not None
+        self.assertNotIn(MEMORY, held.given)

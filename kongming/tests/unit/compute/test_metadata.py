@@ -29,6 +29,10 @@ class WishOfTest(base.BareTestCase):
         self.assertEqual(
             Wish(vcpus={0: 16}, every_vcpu=0b1110_0000, memory_nodes=1, emulator=2), wish_of(text)
         )
+        self.assertEqual(
+            Wish(memory_nodes=1, migrate=False),
+            wish_of('{"memory": {"nodes": "0", "migrate": false}}'),
+        )
 
     def test_nested_too_deeply(self) -> None:
         text = '{"numa_nodes": ' + "[" * 100_000

@@ -9,7 +9,7 @@ from kongming.topology import cpuset
 from kongming.topology.fit import DoesNotFit, Size, covers, place
 from kongming.topology.host import Host, NumaNode, Pages
 from kongming.topology.inventory import Inventory
-from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.placement import EMULATOR, MEMORY, MEMORY_AT_START, Part, Placement
 from kongming.topology.wish import Wish
 
 #: pCPUs 0-7 on two NUMA nodes, 7 offline, and a third node with memory alone.
@@ -80,6 +80,26 @@ class PlaceTest(base.TestCase):
                 memory={"nodes": "1-2"},
             ),
         )
+
+    def test_memory_of_the_next_start(self) -> None:
+        for wish, page_size in (
+            ({}, {}),
+            ({"cpu_policy": "dedicated", "numa_nodes": 1}, {}),
+            ({"cpu_policy": "dedicated"}, {"page_size_kib": 4}),
+        ):
+            memory: dict[str, Any] = {"nodes": "0", **page_size}
+            found = [
+                place(
+                    Wish.from_dict(wish | {"memory": memory | {"migrate": migrate}}),
+                    SIZE,
+                    INVENTORY,
+                )
+                for migrate in (True, False)
+            ]
+            moved, kept = (Placement(fit.placement) for fit in found)
+            self.assertEqual(moved.pop(MEMORY), kept.pop(MEMORY_AT_START))
+            self.assertEqual(moved, kept)
+            self.assertEqual(found[0].memory, found[1].memory)
 
     def test_what_is_not_asked_is_not_placed(self) -> None:
         self.assertEqual({Part("vcpu", 2): 1}, asked(vcpus={"2": "0"}))

@@ -7,7 +7,7 @@ import hypothesis
 from hypothesis import strategies
 
 from kongming.tests import base
-from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.placement import EMULATOR, MEMORY, MEMORY_AT_START, Part, Placement
 
 VCPU_0, VCPU_1, IOTHREAD_1 = Part("vcpu", 0), Part("vcpu", 1), Part("iothread", 1)
 FULL = Placement(
@@ -18,7 +18,7 @@ numbers = strategies.integers(0, 300)
 parts = strategies.one_of(
     strategies.builds(Part, strategies.just("vcpu"), numbers),
     strategies.builds(Part, strategies.just("iothread"), numbers),
-    strategies.sampled_from((EMULATOR, MEMORY)),
+    strategies.sampled_from((EMULATOR, MEMORY, MEMORY_AT_START)),
 )
 masks = strategies.integers(1, (1 << 64) - 1)
 placements = strategies.dictionaries(parts, masks, max_size=8).map(Placement)
@@ -27,8 +27,8 @@ placements = strategies.dictionaries(parts, masks, max_size=8).map(Placement)
 class PartTest(base.TestCase):
     def test_in_words(self) -> None:
         self.assertEqual(
-            ["vCPU 0", "I/O thread 1", "emulator", "memory"],
-            [str(part) for part in (VCPU_0, IOTHREAD_1, EMULATOR, MEMORY)],
+            ["vCPU 0", "I/O thread 1", "emulator", "memory", "memory of the next start"],
+            [str(part) for part in (VCPU_0, IOTHREAD_1, EMULATOR, MEMORY, MEMORY_AT_START)],
         )
 
 
@@ -43,6 +43,19 @@ class ViewsTest(base.TestCase):
     def test_pcpus_of_threads_only(self) -> None:
         # the NUMA node 3 of the memory is no pCPU
         self.assertEqual(0b111_0111, FULL.cpus)
+        self.assertEqual(0b1, Placement({VCPU_0: 0b1, MEMORY_AT_START: 0b1000}).cpus)
+
+    def test_of_each_scope(self) -> None:
+        weight = Part("vcpu_weight", 0)
+        placement = Placement({VCPU_0: 1, weight: 50, MEMORY_AT_START: 0b10})
+        self.assertEqual({VCPU_0: 1, weight: 50}, placement.live)
+        self.assertEqual({VCPU_0: 1, MEMORY: 0b10}, placement.defined)
+        # what may be in force while one follows the other
+        both = placement | {MEMORY: 0b1}
+        self.assertEqual(0b1, Placement(both).live[MEMORY])
+        self.assertEqual(0b10, Placement(both).defined[MEMORY])
+        self.assertEqual(FULL, FULL.live)
+        self.assertEqual(FULL, FULL.defined)
 
     def test_empty(self) -> None:
         empty = Placement()

@@ -80,11 +80,26 @@ class FromDictTest(base.TestCase):
             ({"iothreads": {"1": "1", "1-2": "1"}}, "iothreads.1-2", "1 is named twice"),
             ({"iothreads": {"1": "8192"}}, "iothreads.1", "above 8191"),
             ({"memory": {"nodes": "0:1"}}, "memory.nodes", "'0:1' is neither"),
+            ({"memory": {"migrate": False}}, "memory.migrate", "belongs to memory.nodes"),
+            ({"memory": {"migrate": True, "page_size_kib": 4}}, "memory.migrate", "belongs to"),
+            ({"memory": {"nodes": "0", "migrate": 0}}, "memory.migrate", "must be true or false"),
+            ({"memory": {"nodes": "0", "migrate": "no"}}, "memory.migrate", "true or false"),
         ):
             error = self.assertRaises(WishError, Wish.from_dict, data)
             self.assertEqual(field, error.field)
             self.assertIn(reason, error.reason)
             self.assertEqual(f"{error.field}: {error.reason}", str(error))
+
+    def test_memory_moves_unless_it_shall_not(self) -> None:
+        for memory, migrate in (
+            ({"nodes": "0"}, True),
+            ({"nodes": "0", "migrate": True}, True),
+            ({"nodes": "0", "migrate": False}, False),
+        ):
+            wish = Wish.from_dict({"memory": memory})
+            self.assertEqual((1, migrate), (wish.memory_nodes, wish.migrate))
+            shown = {"nodes": "0"} if migrate else {"nodes": "0", "migrate": False}
+            self.assertEqual(shown, wish.to_dict()["memory"])
 
     def test_source_is_left_alone(self) -> None:
         data: dict[str, Any] = {"vcpus": {"*": "1"}}
