@@ -34,7 +34,7 @@ VERSIONS: tuple[tuple[Version, str], ...] = (
     (Version(1, 6), "the isolated pCPUs of hosts"),
     (Version(1, 7), "causes of drifts, and pins that leave drifts as they are"),
     (Version(1, 8), "pins with quotas, periods, shares and weights of CPU time"),
-    (Version(1, 9), "moves of memory: their progress, end and receipt, and wishes that wait for a start"),
+    (Version(1, 9), "moves of memory: progress, end and receipt; memory that stays until a start"),
 )
 MIN_VERSION: Version = VERSIONS[0][0]
 MAX_VERSION = VERSIONS[-1][0]
