@@ -3,8 +3,8 @@
 
 Runs in the lab. Reads a JSON object from standard input with the ``uuid``, and the number of
 ``rounds``, each of which is a move of each side between nodes 0 and 1, once in either order.
-Writes an object with the ``seconds`` of all moves: ``{"kongming": [...], "migratepages": [...]}``, and
-those that KongMing's ``checks`` took before each.
+Writes an object with the ``seconds`` of all moves, ``{"kongming": [...], "migratepages": [...]}``,
+and those that KongMing's ``checks`` took before each of its own.
 """
 
 import ctypes
