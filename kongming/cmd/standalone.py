@@ -43,7 +43,9 @@ def main() -> int:
     signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
     parts.start()
     print(f"KongMing answers on {parts.url}", flush=True)
-    ending.wait()
+    # A signal that comes with another may reach another thread, and then ends no wait of this one.
+    while not ending.wait(1):
+        pass
     parts.stop()
     return 0
 
