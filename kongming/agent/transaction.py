@@ -86,7 +86,7 @@ def carry_out(
             # the threads first: what is asked for meanwhile is time in which they run elsewhere
             write(Scope.LIVE, threads)
         else:
-            move = driver.move(uuid, target[MEMORY])
+            move = _begin(driver, uuid, target[MEMORY])
             watch(Progress(0, residency.outside(memory, target[MEMORY]), 0.0))
             end = _follow(move, functools.partial(write, Scope.LIVE, threads), watch)
             receipt = Receipt(
@@ -121,6 +121,15 @@ def carry_out(
         if stuck:
             raise NotRestored(f"{error}; could not be undone: {', '.join(stuck)}") from error
         raise NotApplied(str(error)) from error
+
+
+def _begin(driver: Driver, uuid: str, nodes: int) -> Move:
+    try:
+        return driver.move(uuid, nodes)
+    except (InstanceGone, NotNow):
+        raise
+    except HypervisorError as error:
+        raise HypervisorError(f"{MEMORY}: {error}") from error
 
 
 def _follow(move: Move, cross: Callable[[], None], watch: Callable[[Progress], None]) -> Progress:

@@ -75,9 +75,11 @@ WISH: dict[str, dict[str, Any]] = {
             "vcpus": {
                 "type": "object",
                 "propertyNames": {"pattern": f"^(?:{_SET})$"},
+                "minProperties": 1,
                 "additionalProperties": {
                     "type": "object",
                     "properties": _OWN_TIMES,
+                    "minProperties": 1,
                     "additionalProperties": False,
                 },
             },

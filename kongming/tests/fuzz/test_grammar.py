@@ -27,6 +27,7 @@ CONTRADICTIONS = (
     "is in no guest node",
     "is no multiple of",
     "a vCPU is above",
+    "allows more CPU time than global_quota",
 )
 
 
