@@ -22,9 +22,12 @@ def of_same_process(
     :param live: where the parts are
     :param before: the parts that there were when all was in place; empty if nobody remembers
     """
-    moved = [part for part, mask in target.items() if live.get(part) != mask]
-    if any(part not in live for part in moved) or (before and before != frozenset(live)):
+    moved = [part for part, mask in target.places.items() if live.get(part) != mask]
+    if any(part not in live for part in moved) or (before and before != frozenset(live.places)):
         return Cause.CPU_HOTPLUG
+    if not moved:
+        # numbers of CPU time alone, or pages
+        return Cause.OUTSIDE_LIBVIRT
     threads = [part for part in moved if part != MEMORY]
     if any(target[part] & ~circumstances.online for part in threads):
         return Cause.CPU_OFFLINE

@@ -43,13 +43,15 @@ class _Memory:
     """What is remembered of one order for an instance that runs.
 
     ``failed`` is why, if it did; ``unfinished`` tells that some part may be on its way;
-    ``parts`` are those that there were when all was last in place.
+    ``parts`` are those that there were when all was last in place; ``astray``: pages are known to
+    be elsewhere.
     """
 
     order: Order
     fight: Fight
     failed: str | None = None
     unfinished: bool = False
+    astray: bool = False
     parts: frozenset[Part] = frozenset()
     busy_since: float | None = None
     retry: float = FIRST_RETRY
@@ -123,12 +125,17 @@ class Reconciler:
         """Add what happened to ``outcomes``; return in how many seconds to look again."""
         uuid = held.instance_uuid
         process = self._driver.process(uuid)
+        if held.before is not None and held.before_of != process:
+            # that process is gone, and with it what was to be brought back
+            self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
+            held = dataclasses.replace(held, before=None, before_of=None)
         target, given = self._target(held)
         live = self._driver.read(uuid, Scope.LIVE)
         different = target.live.differences(live)
         was_in_place = held.process is not None and not memory.unfinished and memory.failed is None
         # the definition is looked at with a sweep: nobody tells when it changes; nor of pages
-        thorough = bool(different or not was_in_place or not memory.parts or retry)
+        known = was_in_place and memory.parts and not memory.astray
+        thorough = bool(different or not known or retry)
         resident = self._driver.memory(uuid) if thorough and MEMORY in target else None
         if resident is not None and not (different or transaction.is_at(resident, target)):
             different = [_strays(resident, target[MEMORY])]
@@ -138,6 +145,7 @@ class Reconciler:
             cause = self._cause(held, target.live, live, memory)
             LOG.warning("Instance %s drifted (%s): %s", uuid, cause, differences)
             if cause not in USUAL_CAUSES:
+                memory.astray = not target.differences(live)
                 if not held.enforce:
                     outcomes.append(self._outcome(held, "drifted", differences, cause))
                     return None
@@ -153,13 +161,14 @@ class Reconciler:
         if refusals := self._limits.refusals(astray):
             raise transaction.NotApplied(", ".join(refusals))
         if held.cancelled and differences:
-            self._return(held, live)
+            self._return(held, target)
             raise transaction.NotApplied(CALLED_OFF)
         receipt = None
         if thorough:
             memory.unfinished = True
-            receipt = self._carry_out(held, target, given, live, resident)
-        memory.unfinished, memory.failed, memory.parts = False, None, frozenset(live)
+            receipt = self._carry_out(held, process, target, given, live, resident)
+        memory.unfinished, memory.astray, memory.failed = False, False, None
+        memory.parts = frozenset(live.places)
         self._arrived.discard(uuid)
         self._store.confirm(held, process)
         # a placement without parts is one too: the wish may ask for nothing
@@ -189,6 +198,7 @@ class Reconciler:
     def _carry_out(
         self,
         held: Held,
+        process: str,
         target: Placement,
         given: Placement,
         live: Placement,
@@ -198,9 +208,10 @@ class Reconciler:
         # written ahead: after a crash in between, all that may be in force is still known
         on_the_way = (held.in_force or Placement()).joined(held.placement)
         self._store.carried_out(uuid, held.arrival, on_the_way, given, held.before)
+        watch = self._watch(held, process, live)
         try:
             receipt = transaction.carry_out(
-                self._driver, uuid, target, live, resident, held.before, self._watch(held, live)
+                self._driver, uuid, target, live, resident, held.before, watch
             )
         except (HypervisorError, transaction.NotApplied) as error:
             if not isinstance(error, transaction.NotRestored | InstanceGone | NotNow):
@@ -211,7 +222,7 @@ class Reconciler:
         self._store.carried_out(uuid, held.arrival, held.placement, given_now)
         return receipt
 
-    def _watch(self, held: Held, live: Placement) -> Callable[[Progress], None]:
+    def _watch(self, held: Held, process: str, live: Placement) -> Callable[[Progress], None]:
         """Return what tells how far memory is, and ends that when nobody wants it any more."""
         uuid, next_word = held.instance_uuid, 0.0
 
@@ -219,7 +230,8 @@ class Reconciler:
             nonlocal next_word
             if not progress.moved_mib and held.before is None:
                 # an agent that dies while pages move has to know to where they belong
-                self._store.remember(uuid, transaction.snapshot(self._driver, uuid, live))
+                places = transaction.snapshot(self._driver, uuid, live)
+                self._store.remember(held, process, places)
             present = self._store.get(uuid)
             if present is None or present.order != held.order:
                 raise transaction.Interrupted("the wish changed while memory moved")
@@ -238,16 +250,12 @@ class Reconciler:
 
         return watch
 
-    def _return(self, held: Held, live: Placement) -> None:
+    def _return(self, held: Held, target: Placement) -> None:
         """Bring back what an agent that died on the way had moved, if one had."""
         if held.before is None:
             return
-        uuid = held.instance_uuid
-        wanted = (held.placement or Placement()).live
-        home = Placement((part, held.before[Scope.LIVE].value(part)) for part in wanted)
-        resident = self._driver.memory(uuid) if MEMORY in home else None
-        transaction.carry_out(self._driver, uuid, home, live, resident)
-        self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
+        transaction.take_back(self._driver, held.instance_uuid, target, held.before)
+        self._store.carried_out(held.instance_uuid, held.arrival, held.in_force, held.given)
 
     def _target(self, held: Held) -> tuple[Placement, Placement]:
         """Return where all parts that were ever touched belong, and what they were given."""

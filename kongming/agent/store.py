@@ -58,7 +58,8 @@ class Held:
     ``placement`` None: release the instance. ``in_force`` is what was carried out and not
     undone. ``given`` holds the entries that the instance's definition had before the
     first pin, to which a released part returns. ``before`` is set while it is carried out: where
-    everything was, to which it returns on failure, even if the agent died on the way.
+    everything was, to which it returns on failure, even if the agent died on the way; that is true
+    of the process ``before_of`` alone.
     ``cancelled``: it is not to be carried out any more. ``decided`` is None where conductors
     decide, and so is ``wanted``: a newer wish, which has found no place yet. ``process`` is the one
     in which all was last seen in place, None if it never was. Without ``enforce`` what somebody
@@ -71,6 +72,7 @@ class Held:
     in_force: Placement | None = None
     given: Placement | None = None
     before: Snapshot | None = None
+    before_of: str | None = None
     cancelled: bool = False
     decided: Decided | None = None
     wanted: Wish | None = None
@@ -112,10 +114,11 @@ class Store:
             after: dict[str, Held] = {}
             for pin in pins:
                 before = self._pins.get(pin.instance_uuid)
-                in_force, given, back = pin.in_force, None, None
+                in_force, given, back, back_of = pin.in_force, None, None, None
                 if before is not None:
                     if before.arrival == pin.arrival:
-                        in_force, given, back = before.in_force, before.given, before.before
+                        in_force, given = before.in_force, before.given
+                        back, back_of = before.before, before.before_of
                     else:
                         # with what was done here since it came, before that was heard of
                         in_force = _either(in_force, before.in_force)
@@ -126,6 +129,7 @@ class Store:
                     in_force=in_force,
                     given=given,
                     before=back,
+                    before_of=back_of,
                     cancelled=bool(pin.cancelled),
                     arrival=pin.arrival,
                     enforce=pin.wish.enforce,
@@ -140,8 +144,20 @@ class Store:
             return changed
 
     def put(self, held: Held) -> None:
-        """Hold one more pin, or another in place of the one that is held."""
+        """Hold one more pin, or another in place of the one that is held.
+
+        What was carried out meanwhile stays known.
+        """
         with self._lock:
+            now = self._pins.get(held.instance_uuid)
+            if now is not None:
+                held = dataclasses.replace(
+                    held,
+                    in_force=now.in_force,
+                    given=now.given,
+                    before=now.before,
+                    before_of=now.before_of,
+                )
             self._keep(self._pins | {held.instance_uuid: held})
 
     def remove(self, uuid: str) -> None:
@@ -169,16 +185,23 @@ class Store:
             if held.arrival != arrival:
                 in_force, given = _either(held.in_force, in_force), held.given
                 before = held.before
-            now = dataclasses.replace(held, in_force=in_force, given=given, before=before)
+            now = dataclasses.replace(
+                held,
+                in_force=in_force,
+                given=given,
+                before=before,
+                before_of=None if before is None else held.before_of,
+            )
             if now != held:
                 self._keep(self._pins | {uuid: now})
 
-    def remember(self, uuid: str, before: Snapshot) -> None:
-        """Note where an instance is to return to if what has begun fails."""
+    def remember(self, held: Held, process: str, before: Snapshot) -> None:
+        """Note where an instance is to return to if what has begun, for this pin, fails."""
         with self._lock:
-            held = self._pins.get(uuid)
-            if held is not None:
-                self._keep(self._pins | {uuid: dataclasses.replace(held, before=before)})
+            now = self._pins.get(held.instance_uuid)
+            if now is not None and now.order == held.order:
+                begun = dataclasses.replace(now, before=before, before_of=process)
+                self._keep(self._pins | {held.instance_uuid: begun})
 
     def confirm(self, held: Held, process: str) -> None:
         """Note that all of a pin, if it is still the same, was seen in place in a process."""
@@ -197,6 +220,7 @@ class Store:
                 "in_force": _dump(held.in_force),
                 "given": _dump(held.given),
                 "before": _dump_all(held.before),
+                "before_of": held.before_of,
                 "cancelled": held.cancelled,
                 "decided": None if held.decided is None else held.decided.to_dict(),
                 "wanted": None if held.wanted is None else held.wanted.to_dict(),
@@ -226,6 +250,7 @@ class Store:
                     in_force=_read(entry["in_force"]),
                     given=_read(entry["given"]),
                     before=_read_all(entry.get("before")),
+                    before_of=entry.get("before_of"),
                     cancelled=entry.get("cancelled", False),
                     decided=_read_decided(entry.get("decided")),
                     wanted=_read_wish(entry.get("wanted")),

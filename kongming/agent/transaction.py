@@ -110,8 +110,7 @@ def carry_out(
     except HypervisorError as error:
         LOG.warning("Instance %s: %s; undoing what was done", uuid, error)
         if before is not None:
-            wanted = {Scope.LIVE: target.live, Scope.PERSISTENT: target.defined}
-            begun = [(scope, part) for scope in before for part in wanted[scope]]
+            begun = _all(target, before)
         try:
             stuck = _undo(driver, uuid, begun, before or now, move)
         except InstanceGone:
@@ -121,6 +120,21 @@ def carry_out(
         if stuck:
             raise NotRestored(f"{error}; could not be undone: {', '.join(stuck)}") from error
         raise NotApplied(str(error)) from error
+
+
+def take_back(driver: Driver, uuid: str, target: Placement, before: Snapshot) -> None:
+    """Bring every part of ``target`` back to where it was before somebody else began with it.
+
+    :raises NotRestored: not all could be; the message names the parts
+    :raises InstanceGone: the instance stopped meanwhile
+    """
+    if stuck := _undo(driver, uuid, _all(target, before), before, None):
+        raise NotRestored(f"could not be undone: {', '.join(stuck)}")
+
+
+def _all(target: Placement, before: Snapshot) -> list[tuple[Scope, Part]]:
+    wanted = {Scope.LIVE: target.live, Scope.PERSISTENT: target.defined}
+    return [(scope, part) for scope in before for part in wanted[scope]]
 
 
 def _begin(driver: Driver, uuid: str, nodes: int) -> Move:

@@ -14,7 +14,7 @@ from kongming.context import RequestContext
 from kongming.db import bulk, hosts, models, pins, reservations
 from kongming.db import claims as db_claims
 from kongming.objects.instance import ACTIVE_STATES
-from kongming.objects.pin import FAILED, PENDING, WAITING
+from kongming.objects.pin import APPLIED, FAILED, PENDING, WAITING
 from kongming.objects.report import RELEASED
 from kongming.topology import fit
 from kongming.topology.answer import Size
@@ -115,7 +115,7 @@ class Lifecycle:
             return
         pin.in_force = outcome.in_force
         self._ledger.settle(pin)
-        if outcome.result != FAILED:
+        if outcome.result == APPLIED:
             pin.cancelled = None
         if pin.status == FAILED and not self._is_placed(pin):
             # what is carried out is not what it needs since it was resized
@@ -156,7 +156,7 @@ class Lifecycle:
         That is what is in force, and what its host may have carried out without saying so yet.
         """
         pin.in_force = (pin.in_force or Placement()).joined(pin.placement) or None
-        pin.placement = pin.holding = pin.progress = None
+        pin.placement = pin.holding = pin.progress = pin.cancelled = None
 
     def _use_up(self, pin: models.Pin, instance: models.Instance) -> None:
         """End what is reserved for an instance, now that it is here; keep the placement."""

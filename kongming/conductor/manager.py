@@ -150,6 +150,7 @@ class ConductorManager:
                 coming = objects.Pin.from_row(row)
                 coming.host, coming.placement = host, reserved.placement
                 coming.arrival += 1
+                coming.cancelled = False
                 here.append(coming)
             return here
 

@@ -320,7 +320,7 @@ class LibvirtDriver(driver.Driver):
         mode = definition.memory_mode
         if scope is Scope.LIVE:
             recorded = mask if mode not in (None, "restrictive") else definition.pins.get(MEMORY)
-            if self._kernel.memory_nodes(uuid) & host.node_ids == mask and recorded == mask:
+            if self._kernel.memory_nodes(uuid) & host.node_ids == mask and recorded in (None, mask):
                 return
             move = self.move(uuid, mask)
             try:

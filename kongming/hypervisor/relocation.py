@@ -8,7 +8,7 @@ from kongming.hypervisor import obstacles, pages
 from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.driver import HypervisorError, Move
 from kongming.hypervisor.kernel import Kernel
-from kongming.topology import cpuset
+from kongming.topology import cpuset, residency
 from kongming.topology.placement import Part
 from kongming.topology.residency import Progress
 
@@ -30,10 +30,10 @@ class Relocation(Move):
         self._mask = mask
         self._was: dict[Part, str] | None = None
         with self._process() as pid:
-            if pinning := obstacles.pinning(pid):
+            self._move = pages.Move(pid, mask, keep=keep)
+            if residency.outside(self._move.before, mask) and (pinning := obstacles.pinning(pid)):
                 raise HypervisorError(f"its memory cannot move: {'; '.join(pinning)} pins it")
             self.warnings = [f"{mover} may move it again" for mover in obstacles.movers()]
-            self._move = pages.Move(pid, mask, keep=keep)
 
     def __next__(self) -> Progress:
         with self._process() as pid:
@@ -48,9 +48,10 @@ class Relocation(Move):
         """Bring the pages back, and then the limits; see `Move.undo`."""
         with self._process() as pid:
             groups, was = Groups(pid), self._was or {}
-            for part, text in was.items():
+            homes = cpuset.from_members(residency.per_node(self._move.before))
+            for part in was:
                 # they may be narrower by now
-                groups.write(part, _MEMS, cpuset.to_text(cpuset.parse(text) | self._mask))
+                groups.write(part, _MEMS, cpuset.to_text(homes | self._mask))
             self._move.undo()
             for part, text in was.items():
                 groups.write(part, _MEMS, text)
@@ -58,13 +59,11 @@ class Relocation(Move):
 
     def _widen(self, pid: int) -> None:
         # the kernel moves no page to where the process may not take one itself
-        self._was = {}
         allowed = self._kernel.memory_nodes(self._uuid)
+        groups, both = Groups(pid), cpuset.to_text(allowed | self._mask)
+        self._was = {part: groups.read(part, _MEMS) for part in groups.parts("cpuset")}
         if self._mask & ~allowed:
-            groups = Groups(pid)
-            both = cpuset.to_text(allowed | self._mask)
-            for part in groups.parts("cpuset"):
-                self._was[part] = groups.read(part, _MEMS)
+            for part in self._was:
                 groups.write(part, _MEMS, both)
 
     @contextlib.contextmanager

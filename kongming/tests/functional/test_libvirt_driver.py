@@ -86,7 +86,7 @@ class TestUsage(DriverTestCase):
         domains = []
         for cpu in cpus:
             domain = self.useFixture(Domain(self.daemon, vcpus=2, iothreads=1, busy=True))
-            self.driver.write(domain.uuid, Scope.LIVE, vcpu(0), 1 << cpu)
+            self.driver.write(domain.uuid, Scope.LIVE, Placement({vcpu(0): 1 << cpu}))
             domains.append(domain)
         return domains
 
