@@ -65,7 +65,8 @@ class OnV2(base.NumaCase):
     def check_every_step(self, kind: str) -> None:
         """Whatever fails, everything is as it was."""
         uuid = self.start(self.lab, memory_mib=STEPS_MIB, iothreads=1, **base.KINDS[kind])
-        self.carry_out(uuid, NODES[0])
+        if kind != "default":
+            self.carry_out(uuid, NODES[0])
         *failed, done = self.carry_out(uuid, NODES[1], fail=True)
         self.assertIsNotNone(done["receipt"])
         # Chunks of memory, parts live, parts in the definition.
@@ -95,8 +96,8 @@ class OnV2(base.NumaCase):
     def test_memfd(self) -> None:
         self.check_there_and_back("memfd")
 
-    #: Memory of each kind takes its own way, and each version of control groups.
-    steps_of = "restrictive"
+    #: Memory that nothing has bound so far, and memory that libvirt would not move.
+    steps_of = "default"
 
     def test_every_step_may_fail(self) -> None:
         self.check_every_step(self.steps_of)

@@ -61,6 +61,7 @@ def pin(
     in_force: Placement | None = None,
     arrival: int = 0,
     cancelled: bool = False,
+    enforce: bool = True,
 ) -> objects.Pin:
     """Return what a conductor says of an instance; without ``wanted``, to release it."""
     return objects.Pin(
@@ -68,7 +69,7 @@ def pin(
         project_id="telco",
         user_id="mano",
         host="one",
-        wish=Wish(),
+        wish=Wish(enforce=enforce),
         placement=wanted,
         in_force=in_force,
         generation=generation,

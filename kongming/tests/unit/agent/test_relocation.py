@@ -226,6 +226,38 @@ class ReconcilerTest(ReconcilerTestCase):
         self.assertEqual("50 % of the memory is not on NUMA node 0", self.outcomes[0].reason)
         self.assertEqual((1024, {0: 2048}), (self.outcomes[1].receipt.moved_mib, self.memory()))
 
+    def test_memory_that_strayed_and_is_left_there(self) -> None:
+        self.wish(HERE, generation=2, enforce=False)
+        self.assertEqual(["applied"], self.bring())
+        self.scatter({0: 1024, 1: 1024})
+        for retry in (True, False, True):
+            self.assertEqual(["drifted"], self.bring(retry))
+        self.scatter({0: 2048})
+        self.assertEqual(["applied"], self.bring())
+
+    def test_process_that_has_ended_is_not_returned_to(self) -> None:
+        self.kill_on_the_way()
+        self.fleet.hard_reboot(VNF)
+        after = self.places()
+        self.fleet.fail_next(VNF, 1, "no luck")
+        self.assertEqual("failed", self.bring()[-1])
+        self.assertEqual(after, self.places())
+
+    def test_parts_that_the_new_wish_released_return_too(self) -> None:
+        def kill(moving: objects.Moving) -> None:
+            if moving.progress.moved_mib == 2048:
+                raise Killed
+
+        self.wish(Placement({MEMORY: 0b10}))
+        self.moves = kill
+        self.assertRaises(Killed, self.bring)
+        self.assertNotEqual(self.before[0], self.live())
+        self.moves = self.moving.append
+        self.restart()
+        self.wish(Placement({MEMORY: 0b10}), cancelled=True)
+        self.assertEqual(["failed"], self.bring())
+        self.assertEqual(self.before[:2], self.places()[:2])
+
 
 class NextStartTest(ReconcilerTestCase):
     def defined(self) -> int | None:

@@ -96,6 +96,21 @@ class MovesTest(base.ConductorTestCase):
         self.update(A, memory={"nodes": "1"})
         self.assertFalse(self.row(A).cancelled)
 
+    def test_called_off_when_it_was_a_repair(self) -> None:
+        self.conclude()
+        self.moving(HALF)
+        self.cancel()
+        self.conclude("drifted", "half of it strayed")
+        self.conclude(FAILED, "called off")
+        self.assertTrue(self.row(A).cancelled)
+
+    def test_called_off_on_the_host_that_it_left(self) -> None:
+        self.moving(HALF)
+        self.cancel()
+        self.report(host="two", full=True)
+        self.report(self.instance(A, "two"), host="two")
+        self.assertEqual(("two", None), (self.row(A).host, self.row(A).cancelled))
+
     def test_called_off_too_late(self) -> None:
         self.moving(HALF)
         self.cancel()
