@@ -200,7 +200,9 @@ class Kernel:
             found = {found: pid for _, found, pid in sorted(self._qemus(pids))}
             if uuid in found:
                 break
-        self._pids, self._newest = self._pids | found, max(running)
+        # what is known already is looked at again when it is asked for
+        known = {other: pid for other, pid in self._pids.items() if other != uuid}
+        self._pids, self._newest = found | known, max(running)
         return found.get(uuid)
 
     def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
