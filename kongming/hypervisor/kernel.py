@@ -53,6 +53,10 @@ class Kernel:
         # the highest id when all were looked at
         self._newest = 0
 
+    def forget(self, uuid: str) -> None:
+        """Look for the process of an instance anew, because it has been started again."""
+        self._pids.pop(uuid, None)
+
     def placement(self, uuid: str) -> Placement:
         """Return where every part of an instance may be, as the kernel enforces it.
 

@@ -199,7 +199,12 @@ class LibvirtDriver(driver.Driver):
             raise HypervisorError(f"{part}: {error}" if part else str(error)) from error
 
     def listen(self, callback: Callback) -> None:
-        self._daemon.listen(callback)
+        def note(uuid: str, what: Event) -> None:
+            if what in (Event.STARTED, Event.ARRIVED):
+                self._kernel.forget(uuid)
+            callback(uuid, what)
+
+        self._daemon.listen(note)
         # libvirt has no event for this
         self._watch = pcpus.Watch(lambda: callback("", Event.MISSED))
 

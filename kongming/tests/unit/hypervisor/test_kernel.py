@@ -151,6 +151,16 @@ class TestKernel(testtools.TestCase):
         (self.root / "40/task/41/comm").unlink()
         self.assertEqual(0b11, self.kernel.placement(UUID)[EMULATOR])
 
+    def test_process_that_is_known_until_it_is_started_again(self):
+        self._qemu(40, UUID, nodes="0", ticks=8)
+        self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
+        self._qemu(50, UUID, nodes="1", ticks=9)
+        self._qemu(60, OTHER, nodes="0-1")
+        self.kernel.memory_nodes(OTHER)
+        self.assertEqual(0b1, self.kernel.memory_nodes(UUID))
+        self.kernel.forget(UUID)
+        self.assertEqual(0b10, self.kernel.memory_nodes(UUID))
+
     def test_younger_of_two_with_one_uuid(self):
         self._qemu(40, UUID, nodes="0", ticks=9)
         self._qemu(50, UUID, nodes="1", ticks=8)
