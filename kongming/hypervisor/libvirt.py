@@ -327,6 +327,9 @@ class LibvirtDriver(driver.Driver):
             recorded = mask if mode not in (None, "restrictive") else definition.pins.get(MEMORY)
             if self._kernel.memory_nodes(uuid) & host.node_ids == mask and recorded in (None, mask):
                 return
+            if not residency.outside(self._kernel.memory_mib(uuid), mask):
+                self._confine_memory(domain, mode, mask)
+                return
             move = self.move(uuid, mask)
             try:
                 for _ in move:

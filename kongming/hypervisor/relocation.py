@@ -61,7 +61,11 @@ class Relocation(Move):
         # the kernel moves no page to where the process may not take one itself
         allowed = self._kernel.memory_nodes(self._uuid)
         groups, both = Groups(pid), cpuset.to_text(allowed | self._mask)
-        self._was = {part: groups.read(part, _MEMS) for part in groups.parts("cpuset")}
+        # a group that has had no limit of its own (version 2) cannot be without one again
+        self._was = {
+            part: groups.read(part, _MEMS) or cpuset.to_text(allowed)
+            for part in groups.parts("cpuset")
+        }
         if self._mask & ~allowed:
             for part in self._was:
                 groups.write(part, _MEMS, both)

@@ -40,7 +40,12 @@ class UsageTest(ControlPlaneCase):
         self.assertTrue(0 <= found["kongming_host_cpu_busy_ratio"][str(FIRST),] <= 1)
         self.assertTrue(found["process_resident_memory_bytes"][()] > 0)
 
-        shown = self.answer("GET", f"/v1/instances/{uuid}", 200)["usage"]
+        def usage() -> Any:
+            found = self.answer("GET", f"/v1/instances/{uuid}", 200)["usage"]
+            # shares are known from the second look on
+            return found["vcpus"]["0"]["run_percent"] is not None and found
+
+        shown = self.eventually(usage, 20)
         self.assertTrue(before <= shown["vcpus"]["0"]["run_seconds"] <= self.has_run(), shown)
         self.assertTrue(shown["vcpus"]["0"]["run_percent"] > shown["vcpus"]["1"]["run_percent"])
         vcpus = {
