@@ -19,7 +19,7 @@ from kongming.agent import transaction
 from kongming.hypervisor.driver import HypervisorError, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
 from kongming.tests.numa.programs import where
-from kongming.topology.placement import Placement
+from kongming.topology.placement import MEMORY, Placement
 
 
 class Failing(LibvirtDriver):
@@ -48,9 +48,11 @@ def state(driver: LibvirtDriver, uuid: str) -> dict[str, Any]:
         size: {node: round(mib) for node, mib in nodes.items() if round(mib)}
         for size, nodes in found["memory_mib"].items()
     }
-    for scope in Scope:
-        found[scope.value] = driver.read(uuid, scope).to_dict()
-    found["unpinned"] = driver.unpinned(uuid).to_dict()
+    unpinned = driver.unpinned(uuid)
+    found["unpinned"] = unpinned.to_dict()
+    found["live"] = driver.read(uuid, Scope.LIVE).to_dict()
+    # libvirt deletes no entry: one that says what holds without it is none
+    found["persistent"] = Placement(unpinned | driver.read(uuid, Scope.PERSISTENT)).to_dict()
     return found
 
 
@@ -65,12 +67,13 @@ def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterato
                 before = state(driver, uuid) if fail else {}
                 driver.steps_left, begun = steps, time.monotonic()
                 try:
+                    target = Placement.from_dict(data)
                     receipt = transaction.carry_out(
                         driver,
                         uuid,
-                        Placement.from_dict(data),
+                        target,
                         driver.read(uuid, Scope.LIVE),
-                        driver.memory(uuid),
+                        driver.memory(uuid) if MEMORY in target else None,
                         watch=driver.step,
                     )
                     seconds = time.monotonic() - begun
