@@ -113,17 +113,6 @@ class OnV2(base.NumaCase):
         self.assert_on(again["where"], 0)
         self.assert_alive(uuid, again["where"]["alive"])
 
-    def test_threads_that_carry_packets(self) -> None:
-        """They are the kernel's, and follow the emulator."""
-        loaded = self.lab.run("modprobe -a tun vhost_net")
-        self.assertEqual(0, loaded.returncode, loaded.stderr)
-        network = "<interface type='ethernet'><model type='virtio'/><driver name='vhost'/>"
-        extra = f"<devices>{network}</interface></devices>"
-        uuid = self.start(self.lab, memory_mib=64, extra=extra)
-        placed, moved = self.carry_out(uuid, *({"emulator": cpus} for cpus in ("0-1", "2-3")))
-        for answer, cpus in ((placed, "0-1"), (moved, "2-3")):
-            self.assertEqual({cpus}, {each["cpus"] for each in answer["where"]["vhost"]})
-
 
 class OnV1(OnV2):
     """With control groups of version 1."""

@@ -10,8 +10,6 @@ Reads a JSON object from standard input with its ``uuid``. Writes an object with
 ``threads``
     ``{part: [thread, ...]}``; parts are ``vcpu0``, ``iothread1``, ``emulator``; a thread is an
     object of ``cpus`` and ``nodes`` that it may use, as ``0-3,8``, and its ``cgroup`` for cpuset.
-``vhost``
-    Those that carry its packets, a list as in ``threads``: of the kernel, since Linux 6.4 of QEMU.
 ``alive``
     How many times the guest has gone through its memory.
 """
@@ -83,16 +81,6 @@ def threads(qemu: pathlib.Path) -> dict[str, list[dict[str, str]]]:
     return dict(found)
 
 
-def vhost(qemu: pathlib.Path) -> list[dict[str, str]]:
-    """The threads that carry packets."""
-    found = []
-    for task in (*(qemu / "task").iterdir(), *pathlib.Path("/proc").glob("[0-9]*")):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if (task / "comm").read_text().strip() == f"vhost-{qemu.name}":
-                found.append(_thread(task))
-    return found
-
-
 def _thread(task: pathlib.Path) -> dict[str, str]:
     status = (task / "status").read_text()
     return {
@@ -126,7 +114,6 @@ def main(uuid: str) -> dict[str, Any]:
         "memory_mib": held,
         "policies": policies,
         "threads": threads(qemu),
-        "vhost": vhost(qemu),
         "alive": alive,
     }
 
