@@ -29,7 +29,7 @@ from kongming.hypervisor.driver import (
     Scope,
 )
 from kongming.hypervisor.kernel import Kernel
-from kongming.hypervisor.residency import Residency
+from kongming.hypervisor.residency import ResidencyReader
 from kongming.objects.instance import ACTIVE_STATES, STATES
 from kongming.topology import capabilities, cpuset, qos, residency
 from kongming.topology.counted import Sample, Thread
@@ -70,7 +70,7 @@ class LibvirtDriver(driver.Driver):
         self._host_name = host_name
         self._reserved = reserved or {}
         self._kernel = Kernel()
-        self._residency = Residency(self._kernel.memory_mib)
+        self._residency = ResidencyReader(self._kernel.memory_mib)
         self._daemon = _Daemon(uri)
         self._watch: pcpus.Watch | None = None
         self._node_ids = 0  # not known yet

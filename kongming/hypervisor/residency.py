@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 
 from kongming.hypervisor.driver import HypervisorError
-from kongming.topology.counted import Memory
+from kongming.topology.residency import Residency
 
 #: The kernel walks the page tables of an instance to tell, about a second for 100 GiB in small
 #: pages. So no more than this part of the time is spent on it, after so many seconds at first.
@@ -15,23 +15,23 @@ PART = 0.02
 FIRST_SECONDS = 1.0
 
 
-class Residency:
+class ResidencyReader:
     """Knows the memory of instances, and reads some of it anew in each look; for one thread.
 
     :param read: returns the memory of an instance
     """
 
     def __init__(
-        self, read: Callable[[str], Memory], clock: Callable[[], float] = time.monotonic
+        self, read: Callable[[str], Residency], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._read = read
         self._clock = clock
         self._looked_at = clock()
         self._credit = FIRST_SECONDS  # seconds that may be spent; a long walk makes a debt
-        self._known: dict[str, Memory] = {}
+        self._known: dict[str, Residency] = {}
         self._read_at: dict[str, float] = {}
 
-    def look(self, uuids: Collection[str]) -> dict[str, Memory]:
+    def look(self, uuids: Collection[str]) -> dict[str, Residency]:
         """Return the memory of those instances for which it could be read by now.
 
         What was read longest ago is read first; what the credit does not reach is as it was.

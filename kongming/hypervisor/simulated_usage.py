@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from kongming.hypervisor.simulated_host import SimulatedHost, SimulatedInstance
 from kongming.topology import cpuset
-from kongming.topology.counted import CpuTime, Memory, Sample, Thread
+from kongming.topology.counted import CpuTime, Sample, Thread
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.residency import Residency
 
 #: Which part of one pCPU each vCPU of a running instance wants; other threads want none.
 DEMAND = 0.6
@@ -101,7 +102,7 @@ def _later(before: CpuTime | None, busy: float, elapsed: float) -> CpuTime:
     return CpuTime(before.busy + busy, 0.0, 0.0, before.idle + elapsed - busy)
 
 
-def _memory(instance: SimulatedInstance) -> Memory:
+def _memory(instance: SimulatedInstance) -> Residency:
     return {4: {node: mib for node, mib in instance.memory.items() if mib}}
 
 

@@ -5,9 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from kongming.topology.placement import Part, Placement
-
-#: MiB that an instance holds: ``{page size in KiB: {NUMA node: MiB}}``.
-Memory = Mapping[int, Mapping[int, int]]
+from kongming.topology.residency import Residency
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Sample:
     seconds: float
     cpus: Mapping[int, CpuTime]
     threads: Mapping[str, Sequence[Thread]]
-    memory: Mapping[str, Memory]
+    memory: Mapping[str, Residency]
 
 
 def vcpu_seconds(threads: Iterable[Thread]) -> dict[int, tuple[float, float]]:

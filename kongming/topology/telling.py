@@ -5,9 +5,10 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
-from kongming.topology.counted import CpuTime, Memory, Sample, Thread, placement, vcpu_seconds
+from kongming.topology.counted import CpuTime, Sample, Thread, placement, vcpu_seconds
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
+from kongming.topology.residency import Residency
 from kongming.topology.usage import Conflict, ConflictKind, InstanceUsage, Load, Usage, VcpuUsage
 
 
@@ -31,7 +32,7 @@ def told(host: Host, before: Sample | None, now: Sample, at: datetime.datetime) 
     )
 
 
-def locality(host: Host, memory: Memory, cpus: int) -> float | None:
+def locality(host: Host, memory: Residency, cpus: int) -> float | None:
     """Return how many per cent of the memory are on nodes of these pCPUs; None if there is none."""
     near = {node.id for node in host.nodes if node.cpus & cpus}
     held = [(node, mib) for nodes in memory.values() for node, mib in nodes.items()]

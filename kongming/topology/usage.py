@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from kongming.topology import cpuset
-from kongming.topology.counted import Memory, Thread
+from kongming.topology.counted import Thread
 from kongming.topology.placement import Part
+from kongming.topology.residency import Residency
 
 #: Why a pCPU is in conflict. ``pinned``: several vCPUs have it and no other. ``shared``: one
 #: vCPU has it and no other, and threads of other instances may run there, too.
@@ -40,7 +41,7 @@ class InstanceUsage:
 
     threads: Sequence[Thread]
     vcpus: Mapping[int, VcpuUsage]
-    memory: Memory
+    memory: Residency
     locality_percent: float | None
 
 

@@ -2,9 +2,9 @@
 """The memory of instances is read as often as its price allows."""
 
 from kongming.hypervisor.driver import InstanceGone
-from kongming.hypervisor.residency import Residency
+from kongming.hypervisor.residency import ResidencyReader
 from kongming.tests import base
-from kongming.topology.counted import Memory
+from kongming.topology.residency import Residency
 
 
 class ResidencyTest(base.TestCase):
@@ -13,16 +13,16 @@ class ResidencyTest(base.TestCase):
         self.now = 0.0
         self.seconds = {"a": 0.1, "b": 0.1, "c": 0.1}
         self.read: list[str] = []
-        self.residency = Residency(self._read, lambda: self.now)
+        self.residency = ResidencyReader(self._read, lambda: self.now)
 
-    def _read(self, uuid: str) -> Memory:
+    def _read(self, uuid: str) -> Residency:
         self.read.append(uuid)
         if uuid not in self.seconds:
             raise InstanceGone(uuid)
         self.now += self.seconds[uuid]
         return {4: {0: len(self.read)}}
 
-    def look(self, *uuids: str, after: float = 60.0) -> tuple[str, dict[str, Memory]]:
+    def look(self, *uuids: str, after: float = 60.0) -> tuple[str, dict[str, Residency]]:
         """Return which are read then, and what is known."""
         self.now += after
         self.read.clear()

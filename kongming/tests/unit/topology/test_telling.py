@@ -7,9 +7,10 @@ import hypothesis
 from hypothesis import strategies
 
 from kongming.tests import base
-from kongming.topology.counted import CpuTime, Memory, Sample, Thread, vcpu_seconds
+from kongming.topology.counted import CpuTime, Sample, Thread, vcpu_seconds
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
+from kongming.topology.residency import Residency
 from kongming.topology.telling import conflicts, locality, told
 from kongming.topology.usage import Conflict, Load, Usage, VcpuUsage
 
@@ -81,7 +82,7 @@ class LocalityTest(base.TestCase):
             self.assertEqual(expected, locality(HOST, memory, cpus))
 
     def test_memory_that_is_not_known(self) -> None:
-        nothing: tuple[Memory, ...] = ({}, {4: {}}, {4: {0: 0}})
+        nothing: tuple[Residency, ...] = ({}, {4: {}}, {4: {0: 0}})
         for memory in nothing:
             self.assertIsNone(locality(HOST, memory, 0b1))
 
