@@ -41,22 +41,22 @@ def everything_of(uuid: str, *further_hosts: str) -> Iterator[Locked]:
         names = {name for name in (*expected, *further_hosts) if name is not None}
         held = hosts.lock_all(session, names) if names else {}
         pin = pins.lock(session, uuid)
-        if _where(session, uuid) != expected:
+        # read once: in PostgreSQL the next statement may see what was not there for this one
+        instance, reservation = instances.get(session, uuid), reservations.get(session, uuid)
+        if _hosts(instance, reservation) != expected:
             raise Moved(uuid)
-        yield Locked(
-            session, held, instances.get(session, uuid), reservations.get(session, uuid), pin
-        )
+        yield Locked(session, held, instance, reservation, pin)
 
 
 def _look_up(uuid: str) -> tuple[str | None, str | None]:
     with engine.reader() as session:
-        return _where(session, uuid)
+        return _hosts(instances.get(session, uuid), reservations.get(session, uuid))
 
 
-def _where(session: orm.Session, uuid: str) -> tuple[str | None, str | None]:
+def _hosts(
+    instance: models.Instance | None, reservation: models.Reservation | None
+) -> tuple[str | None, str | None]:
     """Return the hosts that an instance is on, and has something reserved on."""
-    instance = instances.get(session, uuid)
-    reservation = reservations.get(session, uuid)
     return (
         None if instance is None else instance.host,
         None if reservation is None else reservation.host,

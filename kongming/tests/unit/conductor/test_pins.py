@@ -655,10 +655,11 @@ class RaceTest(base.ConductorTestCase):
     def test_new_pin_against_the_first_report_of_its_instance(self) -> None:
         for number in range(self.rounds):
             uuid = f"{number:08d}-1111-4111-8111-111111111111"
-            self.race(
+            created, _ = self.race(
                 functools.partial(self.create, uuid, str(number), wait=True),
                 functools.partial(self.report, self.instance(uuid), full=True),
             )
+            self.assertIsInstance(created, objects.Pin)
             # whoever was first, the next full report at the latest finds them together
             self.report(self.instance(uuid), full=True)
             self.assertEqual(("pending", None), self.status(uuid))
