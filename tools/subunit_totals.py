@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a subunit stream and prints how many tests passed, failed and were skipped."""
+"""Reads a subunit stream; prints how many tests passed, failed and were skipped, and which failed."""
 
 import sys
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ SKIPPED = ("skip",)
 def main() -> None:
     """Count what comes in on standard input."""
     totals = {"passed": 0, "failed": 0, "skipped": 0}
+    failed = []
 
     def count(test: Mapping[str, object]) -> None:
         # Whatever is neither passed nor skipped failed: also a test that never ended.
@@ -24,12 +25,15 @@ def main() -> None:
             totals["skipped"] += 1
         elif test["status"] != "exists":
             totals["failed"] += 1
+            failed.append(test["id"])
 
     result = testtools.StreamToDict(count)
     result.startTestRun()
     subunit.ByteStreamToStreamResult(sys.stdin.buffer, non_subunit_name="output").run(result)
     result.stopTestRun()
     print(totals["passed"], totals["failed"], totals["skipped"])
+    for name in failed:
+        print(name)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ usage() {
     cat <<USAGE
 Usage: tools/test.sh [ENV...]
 
-Installs what the tests need and runs the tox environments named, by default all of
+Installs what the tests need and runs the tox environments named, one after the other; by default
+all of these, in two lanes side by side:
     pep8        style, types, shell scripts
     py3         unit tests, and the whole system in one process
     fuzz        hostile requests and documents that programs make up
@@ -26,43 +27,41 @@ The last lines give the totals and what to do next; the exit status is 0 if all 
 USAGE
 }
 
-passed=0
-failed=0
-summary=()
-start=$(mktemp)
-trap 'rm -f "$start"' EXIT
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 
+# Runs one environment; each line that it prints begins with its name, as two may run at once.
 run_env() {
-    local env=$1 status=0 env_passed=0 env_failed=0 env_skipped=0
+    local env=$1 status=0 passed=0 failed=0 skipped=0 start=$results/$1.start
     touch "$start"
     say "tox -e $env"
-    .venv/bin/tox run -e "$env" || status=$?
+    .venv/bin/tox run --skip-pkg-install -e "$env" 2>&1 | sed -u "s/^/$env| /" || status=$?
 
     if [ "$env" = pep8 ]; then
-        [ "$status" -ne 0 ] || env_passed=1
+        [ "$status" -ne 0 ] || passed=1
     elif [ ".tox/$env/.stestr/next-stream" -nt "$start" ]; then
-        read -r env_passed env_failed env_skipped < <(
-            ".tox/$env/bin/stestr" --repo-url ".tox/$env" last --subunit \
-                | ".tox/$env/bin/python" tools/subunit_totals.py
-        ) || status=1
+        ".tox/$env/bin/stestr" --repo-url ".tox/$env" last --subunit \
+            | ".tox/$env/bin/python" tools/subunit_totals.py >"$results/$env.names" || status=1
+        read -r passed failed skipped <"$results/$env.names" || passed=0 failed=0 skipped=0
     fi
     # An environment can fail before, after or beside its tests.
-    if [ "$status" -ne 0 ] && [ "$env_failed" -eq 0 ]; then
-        env_failed=1
+    if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+        failed=1
     fi
-    passed=$((passed + env_passed))
-    failed=$((failed + env_failed))
-    summary+=("$env: $env_passed passed, $env_failed failed, $env_skipped skipped")
+    note "$env" "$passed" "$failed" "$skipped"
+}
+
+# Notes what became of $1: how many passed, failed, were skipped.
+note() {
+    echo "$2 $3 $4" >"$results/$1.result"
 }
 
 run_quickstart() {
     say "tools/quickstart.sh $*"
     if tools/quickstart.sh "$@"; then
-        passed=$((passed + 1))
-        summary+=("quickstart.sh $*: passed")
+        note "quickstart.sh $*" 1 0 0
     else
-        failed=$((failed + 1))
-        summary+=("quickstart.sh $*: FAILED")
+        note "quickstart.sh $*" 0 1 0
     fi
 }
 
@@ -70,27 +69,33 @@ case "${1:-}" in
     -h | --help) usage; exit ;;
     -*) usage >&2; exit 2 ;;
 esac
-envs=("$@")
-if [ ${#envs[@]} -eq 0 ]; then
-    envs=(pep8 py3 fuzz functional openstack numa)
+# Those that compute run beside those that wait for servers most of the time.
+computing=(pep8 py3 fuzz)
+waiting=()
+if [ $# -gt 0 ]; then
+    computing=("$@")
+elif is_root; then
+    computing+=(numa)
+    waiting=(functional openstack)
 fi
 
 install_packages test
 make_venv
 say "tox: installing it in .venv"
 .venv/bin/pip install -q 'tox>=4.11'
+envs=("${computing[@]}" "${waiting[@]}")
+say "tox: making its environments: ${envs[*]}"
+# One after the other, for they share what builds the package.
+(IFS=, && .venv/bin/tox run --notest -e "${envs[*]}")
 
-for env in "${envs[@]}"; do
-    case "$env" in
-        functional | openstack | numa)
-            if ! is_root; then
-                summary+=("$env: NOT RUN, it needs root: sudo tools/test.sh $env")
-                continue
-            fi
-            ;;
-    esac
+trap 'kill 0' INT  # also what runs in the background
+for env in "${waiting[@]}"; do
+    run_env "$env"
+done &
+for env in "${computing[@]}"; do
     run_env "$env"
 done
+wait
 
 if [ $# -eq 0 ]; then
     run_quickstart --check
@@ -98,7 +103,23 @@ if [ $# -eq 0 ]; then
 fi
 
 say "Results"
-printf '    %s\n' "${summary[@]}"
+passed=0
+failed=0
+for env in "${envs[@]}"; do
+    # whatever broke its run has not noted anything
+    [ -e "$results/$env.result" ] || note "$env" 0 1 0
+done
+for result in "$results"/*.result; do
+    name=$(basename "$result" .result)
+    read -r env_passed env_failed env_skipped <"$result"
+    passed=$((passed + env_passed))
+    failed=$((failed + env_failed))
+    echo "    $name: $env_passed passed, $env_failed failed, $env_skipped skipped"
+    [ ! -e "$results/$name.names" ] || sed '1d; s/^/        failed: /' "$results/$name.names"
+done
+if [ $# -eq 0 ] && ! is_root; then
+    echo "    NOT RUN, they need root: sudo tools/test.sh functional openstack numa"
+fi
 echo "$passed passed, $failed failed"
 if [ "$failed" -ne 0 ]; then
     say "Next: look above for what failed; CONTRIBUTING.rst says how to run single tests."

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-import kombu.connection
 import libvirt
-import sqlalchemy
 import testtools
 from fixtures import MultipleExceptions
 from testtools import content
@@ -22,9 +20,6 @@ from kongming.tests.functional.fixtures import (
     domain,
     fakehost,
     libvirtd,
-    mariadb,
-    postgresql,
-    rabbitmq,
     server,
 )
 
@@ -95,39 +90,6 @@ class TestServer(testtools.TestCase):
         error = self.assertRaises(MultipleExceptions, fixture.setUp)
         self.assertIn("sh ended: 3", str(error))
         self.assertIn("no such luck", str(error))
-
-
-class TestRabbitMQ(testtools.TestCase):
-    def test_message_survives_a_restart(self) -> None:
-        broker = self.useFixture(rabbitmq.RabbitMQ())
-        url = broker.transport_url.replace("rabbit://", "amqp://")
-        with kombu.connection.Connection(url) as connection:
-            connection.SimpleQueue("strategems").put({"number": 1})
-        broker.stop()
-        self.assertFalse(broker.answers())
-        broker.start()
-        with kombu.connection.Connection(url) as connection:
-            message = connection.SimpleQueue("strategems").get(timeout=10)
-        self.assertEqual({"number": 1}, message.payload)
-
-
-class TestDatabases(testtools.TestCase):
-    def check(self, database: mariadb.MariaDB | postgresql.PostgreSQL) -> None:
-        for name in ("one", "two"):
-            url = database.create(name)
-            self.assertEqual(database.url(name), url)
-            engine = sqlalchemy.create_engine(url)
-            self.addCleanup(engine.dispose)
-            with engine.begin() as connection:
-                # Fails if the databases are one and the same.
-                connection.execute(sqlalchemy.text("CREATE TABLE strategems (id INTEGER)"))
-                self.assertEqual(1, connection.scalar(sqlalchemy.text("SELECT 1")))
-
-    def test_mariadb(self) -> None:
-        self.check(self.useFixture(mariadb.MariaDB()))
-
-    def test_postgresql(self) -> None:
-        self.check(self.useFixture(postgresql.PostgreSQL()))
 
 
 class TestLibvirtd(testtools.TestCase):

@@ -43,39 +43,6 @@ class OnV2(base.NumaCase):
             self.assertEqual(base.HUGE_PAGES, pages[2048].total)
             self.assertEqual(base.HUGE_PAGES, pages[2048].free)
 
-    def check_memory(self, kind: str, page_kib: str = "4") -> None:
-        """Start an instance with such memory; find it on node 0 and its guest alive."""
-        uuid = self.start(self.lab, memory_mib=MEMORY_MIB, **base.KINDS[kind])
-        where = self.lab.run_program("where", uuid=uuid)
-        self.assertEqual([page_kib], list(where["memory_mib"]))
-        ((node, mib),) = base.mib_by_node(where).items()
-        self.assertEqual(0, node)
-        # The guest leaves the lower two MiB alone.
-        self.assertIn(mib, range(MEMORY_MIB - 2, MEMORY_MIB + 1))
-        strict = base.KINDS[kind].get("mode") == "strict"
-        self.assertEqual(["bind:0" if strict else "default"], where["policies"])
-        self.eventually(
-            lambda: self.lab.run_program("where", uuid=uuid)["alive"] > where["alive"], 60
-        )
-
-    def test_default(self) -> None:
-        self.check_memory("default")
-
-    def test_restrictive(self) -> None:
-        self.check_memory("restrictive")
-
-    def test_strict(self) -> None:
-        self.check_memory("strict")
-
-    def test_hugepages(self) -> None:
-        self.check_memory("hugepages", "2048")
-
-    def test_hugepages_strict(self) -> None:
-        self.check_memory("hugepages-strict", "2048")
-
-    def test_memfd(self) -> None:
-        self.check_memory("memfd")
-
     def test_memory_that_is_allocated_first(self) -> None:
         uuid = self.start(self.lab, memory_mib=MEMORY_MIB, mode="strict", nodes="1", allocate=True)
         where = self.lab.run_program("where", uuid=uuid)

@@ -53,8 +53,20 @@ class OnV2(base.NumaCase):
         """The guest has gone through its memory since."""
         self.eventually(lambda: self.lab.run_program("where", uuid=uuid)["alive"] > before, 60)
 
-    def check_there_and_back(self, kind: str) -> None:
+    def assert_begun(self, uuid: str, kind: str, page_kib: str) -> None:
+        """Check that the instance has all its memory on node 0, in such pages, bound as asked."""
+        where = self.lab.run_program("where", uuid=uuid)
+        self.assertEqual([page_kib], list(where["memory_mib"]))
+        ((node, mib),) = base.mib_by_node(where).items()
+        self.assertEqual(0, node)
+        # The guest leaves the lower two MiB alone.
+        self.assertIn(mib, range(MEMORY_MIB - 2, MEMORY_MIB + 1))
+        strict = base.KINDS[kind].get("mode") == "strict"
+        self.assertEqual(["bind:0" if strict else "default"], where["policies"])
+
+    def check_there_and_back(self, kind: str, page_kib: str = "4") -> None:
         uuid = self.start(self.lab, memory_mib=MEMORY_MIB, iothreads=1, **base.KINDS[kind])
+        self.assert_begun(uuid, kind, page_kib)
         there, back = self.carry_out(uuid, NODES[1], NODES[0])
         for answer, node in ((there, 1), (back, 0)):
             self.assertNotIn("error", answer)
@@ -88,10 +100,10 @@ class OnV2(base.NumaCase):
         self.check_there_and_back("strict")
 
     def test_hugepages(self) -> None:
-        self.check_there_and_back("hugepages")
+        self.check_there_and_back("hugepages", "2048")
 
     def test_hugepages_strict(self) -> None:
-        self.check_there_and_back("hugepages-strict")
+        self.check_there_and_back("hugepages-strict", "2048")
 
     def test_memfd(self) -> None:
         self.check_there_and_back("memfd")
