@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a subunit stream; prints how many tests passed, failed and were skipped, and which failed."""
+"""Reads a subunit stream; prints how many tests passed, failed, were skipped, and which failed."""
 
 import sys
 from collections.abc import Mapping
