@@ -14,8 +14,8 @@ from kongming.context import RequestContext
 from kongming.db import bulk, hosts, models, pins, reservations
 from kongming.db import claims as db_claims
 from kongming.objects.instance import ACTIVE_STATES
-from kongming.objects.pin import APPLIED, FAILED, PENDING, WAITING
-from kongming.objects.report import RELEASED
+from kongming.objects.pin import APPLIED, DRIFTED, FAILED, PENDING, WAITING
+from kongming.objects.report import RELEASED, USUAL_CAUSES
 from kongming.topology import fit
 from kongming.topology.answer import Size
 from kongming.topology.books import Holding
@@ -120,10 +120,14 @@ class Lifecycle:
         if pin.status == FAILED and not self._is_placed(pin):
             # what is carried out is not what it needs since it was resized
             return
-        if pin.status != WAITING:  # else this was before the instance stopped
-            # agents of a version before tell none
-            cause = outcome.cause if outcome.obj_attr_is_set("cause") else None
-            self._change(pin, outcome.result, outcome.reason, cause, outcome.receipt)
+        if pin.status == WAITING:  # this was before the instance stopped
+            return
+        # agents of a version before tell none
+        cause = outcome.cause if outcome.obj_attr_is_set("cause") else None
+        if pin.status == PENDING and outcome.result == DRIFTED and cause in USUAL_CAUSES:
+            # that it was started or came here is known, and being seen to
+            return
+        self._change(pin, outcome.result, outcome.reason, cause, outcome.receipt)
 
     def save(self) -> bool:
         """Write everything; return whether placements or claims on the host changed."""

@@ -487,8 +487,15 @@ class LifecycleTest(base.ConductorTestCase):
             self.assertEqual(({A: "4"}, False), (self.claims(), answer.placements_changed))
         self.report(self.instance(A))
         self.assertEqual(("pending", None), self.status(A))
+        # the agent finds another process than the one that it placed
+        drifted = outcome(A, 1, "drifted", "elsewhere", self.row(A).in_force, cause="hard_reboot")
+        self.report(outcomes=[drifted])
+        self.assertEqual(("pending", None), self.status(A))
         self.confirm(A)
         self.assertEqual(("applied", None), self.status(A))
+        self.assertNotIn("drifted", self.events(A))
+        self.report(outcomes=[drifted])
+        self.assertEqual(("drifted", "elsewhere"), self.status(A))
 
     def test_paused_instance_is_pinned_like_a_running_one(self) -> None:
         for state in ("paused", "blocked", "shutdown", "suspended"):
