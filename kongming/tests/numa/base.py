@@ -49,6 +49,8 @@ class NumaCase(base.BareTestCase):
     def guest(self, cgroup: Cgroup) -> Guest:
         """The shared guest of that kind; its console is in the report if the test fails."""
         guest = shared_guest(cgroup)
+        guest.resume()
+        self.addCleanup(guest.pause)
         self.addOnException(
             lambda _: testtools.testcase.gather_details(guest.getDetails(), self.getDetails())
         )
