@@ -6,6 +6,8 @@
     KongMingError                     500
     ├── BadRequest                    400  (several errors at once)
     ├── Forbidden                     403
+    │   ├── PlacesForbidden                (several errors at once)
+    │   └── QuotaExceeded
     ├── NotFound                      404
     │   ├── HostNotFound
     │   ├── InstanceNotFound
@@ -94,6 +96,22 @@ class Forbidden(KongMingError):
     status = 403
     code = "resource_pin.forbidden"
     template = "Policy does not allow {rule}."
+
+
+class PlacesForbidden(SeveralProblems, Forbidden):
+    """The caller may describe what an instance needs, but not say where that is."""
+
+    code = "resource_pin.places_forbidden"
+
+
+class QuotaExceeded(Forbidden):
+    """A project would have more than it may; see `kongming.conductor.quotas`."""
+
+    code = "resource_pin.quota_exceeded"
+    template = (
+        "quota: project {project_id} may have {limit} {resource}, has {used}, and would have"
+        " {asked} more."
+    )
 
 
 class NotFound(KongMingError):
@@ -198,7 +216,7 @@ class NovaRefuses(NovaUnavailable):
 
 
 #: What is raised when a wish is well-formed and yet not granted.
-NOT_GRANTED = (BadRequest, CpuAlreadyClaimed, DoesNotFit, PlacedByOthers)
+NOT_GRANTED = (BadRequest, CpuAlreadyClaimed, DoesNotFit, PlacedByOthers, QuotaExceeded)
 
 #: What a host lacks for the moment; everything else in a reason is wrong with the wish.
 _SHORTAGES = (

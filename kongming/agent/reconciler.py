@@ -13,7 +13,7 @@ from kongming.agent.fights import Fight, Rules
 from kongming.agent.limits import Limits
 from kongming.agent.store import Held, Order, Store
 from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
-from kongming.objects.report import RELEASED, USUAL_CAUSES, Cause
+from kongming.objects.report import CALLED_OFF, RELEASED, USUAL_CAUSES, Cause
 from kongming.topology import cpuset, residency
 from kongming.topology.placement import MEMORY, Part, Placement
 from kongming.topology.relocation import Receipt
@@ -21,8 +21,6 @@ from kongming.topology.residency import Progress, Residency
 
 LOG = logging.getLogger(__name__)
 
-#: Why a pin failed whose move somebody ended.
-CALLED_OFF = "called off; everything is where it was"
 #: Seconds between two words of how far memory has moved.
 WORD_SECONDS = 1.0
 #: Seconds between two attempts at an instance that is busy, and for how many of them that is

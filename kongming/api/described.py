@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a function of a controller takes and gives, for `kongming.api.openapi` to tell."""
+"""What a function of a controller takes and gives, for `kongming.api.openapi` to tell.
 
+What it gives is told as far as the caller may read it.
+"""
+
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import pecan
+
 from kongming import exception
+from kongming.api import redacted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,7 +40,14 @@ def operation(*arguments: Any, **keywords: Any) -> Callable[[Function], Function
     description = Description(*arguments, **keywords)
 
     def mark(function: Function) -> Function:
-        function.description = description  # type: ignore[attr-defined]
-        return function
+        @functools.wraps(function)
+        def told(self: Any, *keys: str) -> Any:
+            answer = function(self, *keys)
+            if not redacted.concerns(description.answers):
+                return answer
+            return redacted.Sight(pecan.request.context).of(description.answers, answer)
+
+        told.description = description  # type: ignore[attr-defined]
+        return told  # type: ignore[return-value]
 
     return mark

@@ -11,6 +11,8 @@ from pecan import hooks
 from webob import exc
 
 from kongming import exception
+from kongming.api import redacted
+from kongming.context import RequestContext
 
 LOG = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ CODES = {
     413: "resource_pin.body_too_large",
     414: "resource_pin.uri_too_long",
     415: "resource_pin.unsupported_media_type",
+    429: "resource_pin.too_many_requests",
     503: "resource_pin.unavailable",
 }
 
@@ -92,7 +95,7 @@ class ErrorHook(hooks.PecanHook):
         if isinstance(error, UnicodeDecodeError) and state.controller is None:
             error = exception.BadRequest.field("URL", "path or query string is not UTF-8")
         if isinstance(error, exception.KongMingError) and error.status < 500:
-            return response(error.status, error.errors, request_id, error.details)
+            return response(error.status, _readable(state, error), request_id, error.details)
         if isinstance(error, exception.Unavailable):
             LOG.error("%s: %s", request_id, error.message)
             return response(error.status, error.errors, request_id)
@@ -106,6 +109,16 @@ class ErrorHook(hooks.PecanHook):
         LOG.error("%s: the request failed", request_id, exc_info=error)
         unexpected = exception.KongMingError()
         return response(unexpected.status, unexpected.errors, request_id)
+
+
+def _readable(state: Any, error: exception.KongMingError) -> list[tuple[str, str]]:
+    """Return the errors as far as the caller may read them."""
+    context = state.request.context
+    if not isinstance(context, RequestContext):
+        # nothing was looked at yet
+        return error.errors
+    sight = redacted.Sight(context)
+    return [(code, sight.words(text, code)) for code, text in error.errors]
 
 
 class ErrorForm:

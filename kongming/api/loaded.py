@@ -70,11 +70,15 @@ def future_owner(
     try:
         instance = load_instance(context, pin_rules.CREATE, uuid)
     except exception.InstanceNotFound:
-        with engine.reader() as session:
-            known = instances.get(session, uuid) is not None
-        if known or not wait:
+        if not wait:
             raise
-        return owner if for_others or nova is None else _own_server(context, uuid, nova)
+        if not (for_others or nova is None):
+            # also for one that is known: who is not to see it must not see that Nova is not asked
+            owner = _own_server(context, uuid, nova)
+        with engine.reader() as session:
+            if instances.get(session, uuid) is not None:
+                raise
+        return owner
     return {name: getattr(instance, name) or value for name, value in owner.items()}
 
 
@@ -91,17 +95,19 @@ def _own_server(context: RequestContext, uuid: str, nova: Nova) -> dict[str, str
 
 
 def visible(
-    context: RequestContext, rule: str, project_id: orm.InstrumentedAttribute[Any]
+    context: RequestContext, see: str, rule: str, project_id: orm.InstrumentedAttribute[Any]
 ) -> sa.ColumnElement[bool]:
     """Return the condition for rows that the caller may see in a list.
 
+    :param see: the rule for seeing one
     :param rule: the rule for seeing those of every project
+    :raises Forbidden: the caller may see none, not even of the own project
     """
     if policy.allows(context, rule):
         return sa.true()
-    if context.project_id is None:
-        # rows without a project belong to nobody, not to those who have none
-        return sa.false()
+    # the context has the project that the caller's own rows have
+    if context.project_id is None or not policy.allows(context, see, context):
+        raise exception.Forbidden(rule=see)
     return project_id == context.project_id
 
 

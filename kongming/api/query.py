@@ -10,9 +10,13 @@ import webob
 from oslo_config import cfg
 from sqlalchemy import orm
 
-from kongming import exception
+from kongming import exception, policy
 from kongming.db import paging
 from kongming.db.paging import Page
+from kongming.policies import base as rules
+
+#: The fields of a list that tell where something is.
+_PLACES = ("host",)
 
 
 def page(request: webob.Request, filters: Collection[str], sort_keys: Collection[str]) -> Page:
@@ -21,6 +25,7 @@ def page(request: webob.Request, filters: Collection[str], sort_keys: Collection
     ``sort`` reads ``key:asc,other:desc``. ``[api] max_limit`` bounds ``limit``.
 
     :raises BadRequest: naming the parameter that is unknown, repeated or malformed
+    :raises PlacesForbidden: the page would tell where something is, which the caller may not see
     """
     query: Mapping[str, Any] = request.GET.mixed()
     for name, value in query.items():
@@ -30,12 +35,14 @@ def page(request: webob.Request, filters: Collection[str], sort_keys: Collection
             raise exception.BadRequest.field(name, "is given twice")
         if not value.isprintable() or len(value) > 255:
             raise exception.BadRequest.field(name, "must be at most 255 printable characters")
-    return Page(
+    page = Page(
         limit=_limit(query.get("limit")),
         marker=query.get("marker"),
         sort=_sort(query["sort"], sort_keys) if "sort" in query else (),
         filters={name: query[name] for name in filters if name in query},
     )
+    _insist_on_sight(request, {*page.filters, *dict(page.sort)})
+    return page
 
 
 def fetch(
@@ -63,6 +70,13 @@ def next_link(request: webob.Request, page: Page, last: str) -> str:
 def base_url(request: webob.Request) -> str:
     """Return the URL of the API's root as clients see it, without a slash at the end."""
     return str(cfg.CONF.api.public_endpoint or request.application_url).rstrip("/")
+
+
+def _insist_on_sight(request: webob.Request, fields: Collection[str]) -> None:
+    named = [field for field in _PLACES if field in fields]
+    if named and not policy.allows(request.context, rules.SEE_PLACES):
+        code, text = exception.PlacesForbidden.code, f"policy does not allow {rules.SEE_PLACES}"
+        raise exception.PlacesForbidden(problems=[(code, f"{field}: {text}") for field in named])
 
 
 def _limit(text: str | None) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import orm
 from kongming import exception, objects
 from kongming.conductor import history
 from kongming.conductor.claims import OTHER_PROJECT, Ledger, is_others, size_of
+from kongming.conductor.quotas import Accounts
 from kongming.context import RequestContext
 from kongming.db import bulk, hosts, models, pins, reservations
 from kongming.db import claims as db_claims
@@ -33,6 +34,7 @@ class Lifecycle:
         host: models.Host,
         instances: Mapping[str, models.Instance],
         sizes: Mapping[str, Size],
+        accounts: Accounts,
     ) -> None:
         """Begin; ``instances`` are those found on the host, ``sizes`` of all of them and more."""
         self._context = context
@@ -40,6 +42,7 @@ class Lifecycle:
         self._host = host
         self._instances = instances
         self._sizes = sizes
+        self._accounts = accounts
         rows = pins.lock_on_host(session, host.name, list(instances))
         self._pins = {row.instance_uuid: row for row in rows}
         self._ledger = Ledger(session, host, rows)
@@ -186,6 +189,7 @@ class Lifecycle:
             placement, holding = self._ledger.place(
                 pin.wish, instance.uuid, size_of(instance), ours=bool(pin.placed)
             )
+            self._accounts.take(instance.project_id or pin.project_id, instance.uuid, holding)
         except exception.KongMingError as error:
             self._change(pin, FAILED, error.message)
             return

@@ -12,7 +12,7 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import notices, pins, reports, reservations
+from kongming.conductor import notices, pins, quotas, reports, reservations
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
@@ -39,7 +39,7 @@ _answers = oslo_messaging.expected_exceptions(
 class ConductorManager:
     """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
 
-    target = oslo_messaging.Target(version="1.2")
+    target = oslo_messaging.Target(version="1.5")
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._transport = rpc.transport(conf)
@@ -98,10 +98,15 @@ class ConductorManager:
     @oslo_messaging.expose
     @_answers
     def reserve(
-        self, context: RequestContext, instance_uuid: str, host: str, size: Mapping[str, Any]
+        self,
+        context: RequestContext,
+        instance_uuid: str,
+        host: str,
+        size: Mapping[str, Any],
+        project_id: str | None = None,
     ) -> objects.Pin:
         """Keep room for an instance on the host where it is expected."""
-        pin = reservations.reserve(context, instance_uuid, self._target(host, size))
+        pin = reservations.reserve(context, instance_uuid, self._target(host, size), project_id)
         self._tell(context, host)
         return pin
 
@@ -113,25 +118,39 @@ class ConductorManager:
         instance_uuid: str,
         wish: Mapping[str, Any],
         generation: int | None,
+        project_id: str | None = None,
     ) -> objects.Pin:
         """Replace the wish of a pin and set its agent to work."""
-        stored = pins.update(context, instance_uuid, Wish.from_dict(wish), generation)
+        stored = pins.update(
+            context, instance_uuid, Wish.from_dict(wish), generation, project_id=project_id
+        )
         self._tell(context, stored.host)
         return stored
 
     @oslo_messaging.expose
     @_answers
-    def delete_pin(self, context: RequestContext, instance_uuid: str) -> None:
+    def delete_pin(
+        self, context: RequestContext, instance_uuid: str, project_id: str | None = None
+    ) -> None:
         """Delete a pin and set its agent to work."""
-        self._tell(context, pins.delete(context, instance_uuid))
+        self._tell(context, pins.delete(context, instance_uuid, project_id=project_id))
 
     @oslo_messaging.expose
     @_answers
-    def cancel_move(self, context: RequestContext, instance_uuid: str) -> objects.Pin:
+    def cancel_move(
+        self, context: RequestContext, instance_uuid: str, project_id: str | None = None
+    ) -> objects.Pin:
         """Call off a move of memory and tell the agent that is at it."""
-        pin = pins.cancel_move(context, instance_uuid)
+        pin = pins.cancel_move(context, instance_uuid, project_id)
         self._tell(context, pin.host)
         return pin
+
+    @oslo_messaging.expose
+    def set_quota(
+        self, context: RequestContext, project_id: str, limits: Mapping[str, int]
+    ) -> None:
+        """Set the limits of a project."""
+        quotas.set_limits(context, project_id, limits)
 
     @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:

@@ -31,14 +31,18 @@ def create(
         it again
     """
     uuid = pin.instance_uuid
-    with everything_of(uuid, *([target.host] if target else [])) as held:
+    further_hosts = [target.host] if target else []
+    with everything_of(uuid, *further_hosts, project_id=pin.project_id) as held:
         row, instance = held.pin, held.instance
-        if row is not None and not row.deleted:
-            raise exception.PinExists(instance_uuid=uuid)
         # it may have come, with an owner, since the API looked for it
         hidden = instance is not None and claims.is_others(pin, instance)
         if hidden or (instance is None and not wait):
             raise exception.InstanceNotFound(instance_uuid=uuid)
+        if row is not None and not row.deleted and not _is_void(row, instance):
+            if claims.is_others(pin, row):
+                # that somebody else waits for it is nobody's business
+                raise exception.InstanceNotFound(instance_uuid=uuid)
+            raise exception.PinExists(instance_uuid=uuid)
         if row is None:
             row = models.Pin(instance_uuid=uuid, generation=0, arrival=0)
         row.project_id = (instance and instance.project_id) or pin.project_id
@@ -68,12 +72,11 @@ def update(
     wish: Wish,
     generation: int | None,
     origin: str | None = None,
+    project_id: str | None = None,
 ) -> objects.Pin:
     """Replace the wish of a pin, and its origin; see `ConductorAPI.update_pin`."""
     with everything_of(uuid) as held:
-        row = held.pin
-        if row is None or row.deleted:
-            raise exception.PinNotFound(instance_uuid=uuid)
+        row = held.pin_of(project_id)
         _insist(row, generation)
         row.updated_at = timeutils.utcnow()
         row.origin = origin
@@ -85,7 +88,12 @@ def update(
 
 
 @retried
-def delete(context: RequestContext, uuid: str, generation: int | None = None) -> str | None:
+def delete(
+    context: RequestContext,
+    uuid: str,
+    generation: int | None = None,
+    project_id: str | None = None,
+) -> str | None:
     """Delete a pin (with a generation, only if that is the present one).
 
     See `ConductorAPI.delete_pin`.
@@ -93,9 +101,7 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
     :returns: the host that has to release the instance, None if there is nothing to do
     """
     with everything_of(uuid) as held:
-        row = held.pin
-        if row is None or row.deleted:
-            raise exception.PinNotFound(instance_uuid=uuid)
+        row = held.pin_of(project_id)
         _insist(row, generation)
         reserved_on = None if held.reservation is None else held.reservation.host
         reservations.release(held)
@@ -114,12 +120,10 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
 
 
 @retried
-def cancel_move(context: RequestContext, uuid: str) -> objects.Pin:
+def cancel_move(context: RequestContext, uuid: str, project_id: str | None = None) -> objects.Pin:
     """Call off what moves the memory of an instance; see `ConductorAPI.cancel_move`."""
     with everything_of(uuid) as held:
-        row = held.pin
-        if row is None or row.deleted:
-            raise exception.PinNotFound(instance_uuid=uuid)
+        row = held.pin_of(project_id)
         if row.progress is None or row.host is None:
             raise exception.MoveNotFound(instance_uuid=uuid)
         if not row.cancelled:
@@ -141,6 +145,11 @@ def refuse(context: RequestContext, uuid: str, reason: str) -> None:
             history.add(held.session, context, [line])
 
 
+def _is_void(row: models.Pin, instance: models.Instance | None) -> bool:
+    """Whether a pin waited for an instance that then came with another owner."""
+    return instance is not None and claims.is_others(row, instance) and not row.in_force
+
+
 def _insist(row: models.Pin, generation: int | None) -> None:
     if generation is not None and generation != row.generation:
         raise exception.StaleGeneration(given=generation, current=row.generation)
@@ -154,6 +163,7 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     row.progress = row.cancelled = None
     session, instance, host = held.session, held.instance, held.host
     if instance is None or host is None:
+        held.accounts.take(row.project_id, row.instance_uuid, None)
         return
     if claims.is_others(row, instance):
         row.status, row.reason = FAILED, claims.OTHER_PROJECT
@@ -163,6 +173,7 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
         placement, holding = ledger.place(
             wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
         )
+        held.accounts.take(instance.project_id or row.project_id, row.instance_uuid, holding)
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding
     row.placed = True

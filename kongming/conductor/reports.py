@@ -11,11 +11,13 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 
 from kongming import objects
+from kongming.conductor import quotas
 from kongming.conductor.claims import size_of
 from kongming.conductor.lifecycle import Lifecycle
 from kongming.conductor.retry import Moved, retried
 from kongming.context import RequestContext
 from kongming.db import bulk, engine, hosts, instances, models, reservations
+from kongming.db import quotas as db_quotas
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.topology.answer import Size
 
@@ -34,14 +36,21 @@ class Answer:
     placements_changed: bool = False
 
 
-@retried
 def take_in(context: RequestContext, report: objects.Report) -> Answer:
     """Store a report and draw the consequences for the pins of its host."""
+    return _take_in(context, report, set())
+
+
+@retried
+def _take_in(context: RequestContext, report: objects.Report, projects: set[str]) -> Answer:
+    """Do so; an attempt that would claim for a project with a limit adds it to ``projects``."""
+    quotas.limited(projects)
     # An instance that arrives changes the books of hosts that it left or was expected on, too:
     # to lock those later would be against the order in which changes there lock.
     names = {report.host, *_hosts_of(report)}
     with engine.writer() as session:
         host = hosts.lock_all(session, names).get(report.host)
+        db_quotas.lock(session, projects)
         if host is None and not report.full:
             return Answer(report.sequence, full_needed=True)
         if host is not None and report.sequence <= host.report_sequence:
@@ -69,7 +78,8 @@ def take_in(context: RequestContext, report: objects.Report) -> Answer:
                 host.instance_usage = {"at": usage["at"], "instances": usage.pop("instances")}
                 host.usage = usage
             news = _take_instances(session, report, names)
-            lifecycle = Lifecycle(context, session, host, news.here, news.sizes)
+            accounts = quotas.Accounts(session, projects)
+            lifecycle = Lifecycle(context, session, host, news.here, news.sizes, accounts)
             for uuid in news.gone:
                 lifecycle.left(uuid)
             for uuid in news.here:

@@ -27,15 +27,16 @@ class Target:
 
 
 @retried
-def reserve(context: RequestContext, uuid: str, target: Target) -> objects.Pin:
+def reserve(
+    context: RequestContext, uuid: str, target: Target, project_id: str | None = None
+) -> objects.Pin:
     """Keep room for an instance that has a pin; see `ConductorAPI.reserve`."""
     with everything_of(uuid, target.host) as held:
-        if held.pin is None or held.pin.deleted:
-            raise exception.PinNotFound(instance_uuid=uuid)
-        if held.pin.host != target.host:
-            make(held, held.pin, target)
-        history.add(held.session, context, [history.line(context, held.pin, "reserved")])
-        return objects.Pin.from_row(held.pin)
+        pin = held.pin_of(project_id)
+        if pin.host != target.host:
+            make(held, pin, target)
+        history.add(held.session, context, [history.line(context, pin, "reserved")])
+        return objects.Pin.from_row(pin)
 
 
 def make(held: Locked, pin: models.Pin, target: Target) -> None:
@@ -43,6 +44,7 @@ def make(held: Locked, pin: models.Pin, target: Target) -> None:
 
     :raises BadRequest: the host is not known, or lacks what the wish names
     :raises DoesNotFit, CpuAlreadyClaimed: it has too little left
+    :raises QuotaExceeded: the project has too much
     """
     session, uuid = held.session, pin.instance_uuid
     host = held.hosts.get(target.host)
@@ -52,6 +54,7 @@ def make(held: Locked, pin: models.Pin, target: Target) -> None:
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
         placement, holding = ledger.place(pin.wish, uuid, target.size)
+        held.accounts.take(pin.project_id, uuid, holding)
     ledger.hold(uuid, placement, holding)
     ledger.save()
     hosts.raise_generation(session, [host.name])

@@ -4,6 +4,7 @@
 import dataclasses
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import oslo_messaging
@@ -29,13 +30,16 @@ class ConductorAPI:
     - 1.0 ping, create_pin, update_pin, delete_pin, report, placements
     - 1.1 reserve; create_pin takes host and size
     - 1.2 cancel_move
+    - 1.5 update_pin, delete_pin, cancel_move and reserve take project_id; set_quota
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
-    answers in ``[DEFAULT] rpc_response_timeout`` seconds.
+    answers in ``[DEFAULT] rpc_response_timeout`` seconds. Where a call takes the ``project_id`` of
+    the pin that the caller was allowed to change, there is no pin unless it is still of that
+    project.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.2")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.5")
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
@@ -65,7 +69,12 @@ class ConductorAPI:
         )
 
     def reserve(
-        self, context: RequestContext, instance_uuid: str, host: str, size: Size
+        self,
+        context: RequestContext,
+        instance_uuid: str,
+        project_id: str | None,
+        host: str,
+        size: Size,
     ) -> objects.Pin:
         """Keep what the pin of an instance needs on a host where the instance is expected.
 
@@ -77,14 +86,20 @@ class ConductorAPI:
         return self._call(
             context,
             "reserve",
-            version="1.1",
+            version="1.5",
             instance_uuid=instance_uuid,
+            project_id=project_id,
             host=host,
             size=dataclasses.asdict(size),
         )
 
     def update_pin(
-        self, context: RequestContext, instance_uuid: str, wish: Wish, generation: int | None
+        self,
+        context: RequestContext,
+        instance_uuid: str,
+        project_id: str | None,
+        wish: Wish,
+        generation: int | None,
     ) -> objects.Pin:
         """Replace the wish of a pin; with ``generation``, only if that is the present one.
 
@@ -93,27 +108,50 @@ class ConductorAPI:
         return self._call(
             context,
             "update_pin",
-            version="1.0",
+            version="1.5",
             instance_uuid=instance_uuid,
+            project_id=project_id,
             wish=wish.to_dict(),
             generation=generation,
         )
 
-    def delete_pin(self, context: RequestContext, instance_uuid: str) -> None:
+    def delete_pin(
+        self, context: RequestContext, instance_uuid: str, project_id: str | None
+    ) -> None:
         """Delete a pin; its claims end when its host has released the instance.
 
         :raises PinNotFound:
         """
-        self._call(context, "delete_pin", version="1.0", instance_uuid=instance_uuid)
+        self._call(
+            context,
+            "delete_pin",
+            version="1.5",
+            instance_uuid=instance_uuid,
+            project_id=project_id,
+        )
 
-    def cancel_move(self, context: RequestContext, instance_uuid: str) -> objects.Pin:
+    def cancel_move(
+        self, context: RequestContext, instance_uuid: str, project_id: str | None
+    ) -> objects.Pin:
         """Call off a move of an instance's memory: its host brings everything back.
 
         The pin fails for that reason then, unless the move had ended before its host heard.
 
         :raises PinNotFound, MoveNotFound: there is nothing to call off
         """
-        return self._call(context, "cancel_move", version="1.2", instance_uuid=instance_uuid)
+        return self._call(
+            context,
+            "cancel_move",
+            version="1.5",
+            instance_uuid=instance_uuid,
+            project_id=project_id,
+        )
+
+    def set_quota(
+        self, context: RequestContext, project_id: str, limits: Mapping[str, int]
+    ) -> None:
+        """Set the limits of a project; those that are not named are the default ones."""
+        self._call(context, "set_quota", version="1.5", project_id=project_id, limits=limits)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.
@@ -148,6 +186,7 @@ class ConductorAPI:
         except oslo_messaging.MessagingTimeout as error:
             raise exception.ControlPlaneUnavailable(seconds=self._timeout) from error
         except oslo_messaging.MessageDeliveryFailure as error:
+            LOG.warning("The message broker cannot be reached: %s", error)
             raise exception.ControlPlaneUnavailable(
-                f"The message broker cannot be reached: {error}"
+                "The message broker cannot be reached."
             ) from error

@@ -10,13 +10,17 @@ from kongming.conf import (
     default,
     libvirt,
     notifications,
+    quota,
     service_credentials,
     simulated,
 )
 
 CONF = cfg.CONF
 
-MODULES = (default, api, conductor, agent, libvirt, simulated, service_credentials, notifications)
+MODULES = (
+    *(default, api, conductor, agent, libvirt, simulated),
+    *(service_credentials, notifications, quota),
+)
 
 for _module in MODULES:
     _module.register_opts(CONF)

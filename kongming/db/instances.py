@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from kongming.db.models import Instance
+from kongming.db.models import Instance, Pin
 from kongming.topology import cpuset
 from kongming.topology.books import Gift
 from kongming.topology.inventory import Occupancy
@@ -67,3 +67,16 @@ def occupancy(session: orm.Session, uuids: Collection[str]) -> dict[str, dict[st
             place = Occupancy(row.observed.cpus, row.observed.get(MEMORY, 0))
             found.setdefault(row.host, {})[row.uuid] = place
     return found
+
+
+def owned(session: orm.Session, uuids: Collection[str], project_id: str | None) -> set[str]:
+    """Return which of some instances are of a project, those that are yet to come included."""
+    if project_id is None:
+        return set()
+    query = sa.union(
+        sa.select(Instance.uuid).where(Instance.uuid.in_(uuids), Instance.project_id == project_id),
+        sa.select(Pin.instance_uuid).where(
+            Pin.instance_uuid.in_(uuids), Pin.project_id == project_id
+        ),
+    )
+    return set(session.scalars(query))

@@ -203,3 +203,21 @@ class PinEvent(Base):
     wish: orm.Mapped[Wish | None] = orm.mapped_column(Topology(Wish))
     cause: orm.Mapped[str | None] = orm.mapped_column(sa.String(32))
     receipt: orm.Mapped[Receipt | None] = orm.mapped_column(Topology(Receipt))
+
+
+class Project(Base):
+    """A project that has a limit; locked while something is claimed for it, and else of no use."""
+
+    __tablename__ = "projects"
+
+    project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
+
+
+class Quota(Base):
+    """How much of a resource a project may have (-1: as much as there is), if not by default."""
+
+    __tablename__ = "quotas"
+
+    project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
+    resource: orm.Mapped[str] = orm.mapped_column(sa.String(32), primary_key=True)
+    limit: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)

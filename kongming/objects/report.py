@@ -10,6 +10,8 @@ from kongming.objects.instance import Instance
 
 RELEASED = "released"
 OUTCOMES = ("applied", "drifted", "failed", RELEASED)
+#: Why a pin failed whose move somebody ended.
+CALLED_OFF = "called off; everything is where it was"
 
 
 class Cause(enum.StrEnum):

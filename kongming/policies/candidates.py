@@ -10,7 +10,8 @@ ASK = "resource_pin:candidates:ask"
 RULES = [
     policy.DocumentedRuleDefault(
         name=ASK,
-        check_str=base.ADMIN_OR_SERVICE,
+        check_str=base.PLACER,
+        scope_types=base.SCOPE,
         description="Ask on which hosts a pin would fit.",
         operations=[{"method": "POST", "path": "/v1/candidates"}],
     ),

@@ -10,7 +10,8 @@ GET = "resource_pin:hosts:get"
 RULES = [
     policy.DocumentedRuleDefault(
         name=GET,
-        check_str=base.ADMIN,
+        check_str=base.PLACER,
+        scope_types=base.SCOPE,
         description="See hosts, their topology and the instances on them.",
         operations=[
             {"method": "GET", "path": "/v1/hosts"},

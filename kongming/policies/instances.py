@@ -11,7 +11,8 @@ ALL_PROJECTS = "resource_pin:instances:all_projects"
 RULES = [
     policy.DocumentedRuleDefault(
         name=GET,
-        check_str=base.OWNER_OR_SERVICE,
+        check_str=base.READER_OR_SERVICE,
+        scope_types=base.SCOPE,
         description="See an instance with its observed placement.",
         operations=[
             {"method": "GET", "path": "/v1/instances"},
@@ -21,6 +22,7 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=ALL_PROJECTS,
         check_str=base.ADMIN,
+        scope_types=base.SCOPE,
         description="List the instances of every project; others get their own project's.",
         operations=[{"method": "GET", "path": "/v1/instances"}],
     ),

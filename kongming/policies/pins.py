@@ -17,7 +17,8 @@ ALL_PROJECTS = "resource_pin:pins:all_projects"
 RULES = [
     policy.DocumentedRuleDefault(
         name=GET,
-        check_str=base.OWNER_OR_SERVICE,
+        check_str=base.READER_OR_SERVICE,
+        scope_types=base.SCOPE,
         description="See a pin and its history.",
         operations=[
             {"method": "GET", "path": "/v1/pins"},
@@ -30,7 +31,8 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=CREATE,
-        check_str=base.OWNER_OR_SERVICE,
+        check_str=base.MEMBER_OR_SERVICE,
+        scope_types=base.SCOPE,
         description="Pin an instance.",
         operations=[
             {"method": "POST", "path": "/v1/pins"},
@@ -40,6 +42,7 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=CREATE_FOR_OTHERS,
         check_str=base.ADMIN_OR_SERVICE,
+        scope_types=base.SCOPE,
         description="Name the project and user of a pin made before its instance is known.",
         operations=[
             {"method": "POST", "path": "/v1/pins"},
@@ -48,7 +51,8 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=UPDATE,
-        check_str=base.ADMIN_OR_OWNER,
+        check_str=base.MEMBER,
+        scope_types=base.SCOPE,
         description="Change a pin, or call off the move of memory that it began.",
         operations=[
             {"method": "PUT", "path": "/v1/pins/{instance_uuid}"},
@@ -59,7 +63,8 @@ RULES = [
     ),
     policy.DocumentedRuleDefault(
         name=DELETE,
-        check_str=base.ADMIN_OR_OWNER,
+        check_str=base.MEMBER,
+        scope_types=base.SCOPE,
         description="Delete a pin: its instance runs unpinned from then on.",
         operations=[
             {"method": "DELETE", "path": "/v1/pins/{instance_uuid}"},
@@ -69,6 +74,7 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=OVERRIDE,
         check_str=base.ADMIN,
+        scope_types=base.SCOPE,
         description="Pin an instance to which somebody else gave pCPUs for itself.",
         operations=[
             {"method": "POST", "path": "/v1/pins"},
@@ -78,6 +84,7 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=RESERVE,
         check_str=base.ADMIN_OR_SERVICE,
+        scope_types=base.SCOPE,
         description="Keep what a pin needs on a host where its instance is expected.",
         operations=[
             {"method": "POST", "path": "/v1/pins"},
@@ -88,6 +95,7 @@ RULES = [
     policy.DocumentedRuleDefault(
         name=ALL_PROJECTS,
         check_str=base.ADMIN,
+        scope_types=base.SCOPE,
         description="List the pins of every project; others get their own project's.",
         operations=[{"method": "GET", "path": "/v1/pins"}],
     ),

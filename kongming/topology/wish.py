@@ -102,6 +102,21 @@ class Wish:
         """The uuids of the instances that the wish names."""
         return (*self.avoid, self.near) if self.near else self.avoid
 
+    @property
+    def named_places(self) -> list[str]:
+        """The fields that name pCPUs, NUMA nodes or a device of a host."""
+        listed = self.numa_nodes if isinstance(self.numa_nodes, tuple) else ()
+        named: tuple[tuple[str, object], ...] = (
+            *((f"vcpus.{number}", mask) for number, mask in sorted(self.vcpus.items())),
+            (f"vcpus.{EVERY}", self.every_vcpu),
+            ("emulator", self.emulator),
+            *((f"iothreads.{number}", mask) for number, mask in sorted(self.iothreads.items())),
+            ("memory.nodes", self.memory_nodes),
+            *((f"numa_nodes.{n}.host_node", node.host_node) for n, node in enumerate(listed)),
+            ("pci_device", self.pci_device),
+        )
+        return [field for field, place in named if place is not None]
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON's form of the wish; `from_dict` reads it back."""
         vcpus = _texts(self.vcpus)

@@ -14,6 +14,7 @@ from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
+from kongming.api.v1.quotas import QuotasController
 
 
 class V1(Document):
@@ -26,6 +27,7 @@ class V1(Document):
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),
+            "quotas": Versioned(QuotasController()),
             "openapi.json": OpenAPIController(root),
         }
 

@@ -9,7 +9,7 @@ import pecan
 from wsme import types as wtypes
 
 from kongming import exception, policy
-from kongming.api import body, described
+from kongming.api import body, described, granted
 from kongming.api.inventories import Inventories
 from kongming.api.loaded import canonical, load_pin
 from kongming.api.microversion import Version
@@ -96,6 +96,8 @@ class Found(wtypes.Base):
 class Why(wtypes.Base):
     """One reason against a host."""
 
+    _words: ClassVar[dict[str, str]] = {"detail": "code"}
+
     code = wtypes.wsattr(wtypes.text, mandatory=True)
     detail = wtypes.wsattr(wtypes.text, mandatory=True)
 
@@ -124,7 +126,7 @@ class CandidatesController(Collection):
     @described.operation(
         Answer,
         takes={"1.0": Question, "1.2": InstanceQuestion},
-        refuses=(exception.Forbidden, exception.PinNotFound),
+        refuses=(exception.Forbidden, exception.InstanceNotFound, exception.PinNotFound),
     )
     def post(self) -> Any:
         """Tell where a wish would fit, best first, and why not elsewhere."""
@@ -134,7 +136,11 @@ class CandidatesController(Collection):
         asked = body.read(request, InstanceQuestion if about_instances else Question)
         names = None if asked.hosts is wtypes.Unset else set(asked.hosts)
         uuid = _instance(asked)
+        if uuid is not None:
+            # where it would fit tells where it is
+            granted.insist_on_own(request.context, [uuid])
         question = _question(asked, uuid)
+        granted.insist_on_own(request.context, question.wish.neighbours)
         exact = _names_pcpus(question.wish)
         kept_on = None if uuid is None else _reserved_on(uuid)
         up, down = self._inventories.of(names, question.wish.neighbours, uuid)

@@ -13,7 +13,7 @@ import pecan
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
-from kongming.api import body, described, links
+from kongming.api import body, described, granted, links
 from kongming.api.loaded import canonical, future_owner, load_instance, load_pin, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
@@ -97,6 +97,8 @@ class NewMapping(ChangedMapping):
 class Mapping(wtypes.Base):
     """A mapping as it is shown."""
 
+    _places: ClassVar[dict[str, Any]] = {"cpu_mappings": "", "host": None}
+
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     project_id = wtypes.text
     user_id = wtypes.text
@@ -125,6 +127,8 @@ class Resident(wtypes.Base):
 class OldHost(wtypes.Base):
     """A host in its old shape; ``cpu_topology`` has the pCPUs of each NUMA node."""
 
+    _instances = ("instances",)
+
     host_name = wtypes.wsattr(wtypes.text, mandatory=True)
     cpu_topology = wtypes.wsattr(
         wtypes.DictType(wtypes.text, wtypes.ArrayType(int)), mandatory=True
@@ -141,6 +145,8 @@ class OldHosts(wtypes.Base):
 
 class OldInstance(wtypes.Base):
     """An instance in its old shape; ``cpu_mappings`` tells where each vCPU may run."""
+
+    _places: ClassVar[dict[str, Any]] = {"host": "", "cpu_mappings": {}}
 
     uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     status = wtypes.wsattr(wtypes.text, mandatory=True)
@@ -165,7 +171,7 @@ class MappingsController(Collection):
     @described.operation(Mappings)
     def get_all(self) -> dict[str, Any]:
         """List the mappings that the caller may see, all at once as in 2018."""
-        where = visible(pecan.request.context, rules.ALL_PROJECTS, models.Pin.project_id)
+        where = visible(pecan.request.context, rules.GET, rules.ALL_PROJECTS, models.Pin.project_id)
         where &= models.Pin.deleted.is_(False)
         with engine.reader() as session:
             rows = paging.everything(session, models.Pin.instance_uuid, where)
@@ -191,6 +197,7 @@ class MappingsController(Collection):
         """Map every vCPU of an instance, that may be yet to come, to a CPU set."""
         request = pecan.request
         asked = body.read(request, NewMapping)
+        granted.insist_on_places(request.context, ["cpu_mappings"])
         not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
         wish = Wish(every_vcpu=asked.cpus())
@@ -217,9 +224,10 @@ class MappingsController(Collection):
         request = pecan.request
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
         cpus = body.read(request, ChangedMapping).cpus()
+        granted.insist_on_places(request.context, ["cpu_mappings"])
         wish = dataclasses.replace(pin.wish, vcpus={}, every_vcpu=cpus)
         return _mapping(
-            request.conductor.update_pin(request.context, pin.instance_uuid, wish, None)
+            request.conductor.update_pin(request.context, pin.instance_uuid, pin.project_id, wish, None)
         )
 
     patch = put
@@ -233,7 +241,7 @@ class MappingsController(Collection):
         """Delete a mapping."""
         request = pecan.request
         pin = load_pin(request.context, rules.DELETE, instance_uuid)
-        request.conductor.delete_pin(request.context, pin.instance_uuid)
+        request.conductor.delete_pin(request.context, pin.instance_uuid, pin.project_id)
         pecan.response.status = 204
 
 
@@ -271,8 +279,12 @@ class InstancesController(Collection):
     @described.operation(OldInstances)
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see, all at once as in 2018."""
-        rule = instance_rules.ALL_PROJECTS
-        where = visible(pecan.request.context, rule, models.Instance.project_id)
+        where = visible(
+            pecan.request.context,
+            instance_rules.GET,
+            instance_rules.ALL_PROJECTS,
+            models.Instance.project_id,
+        )
         with engine.reader() as session:
             rows = paging.everything(session, models.Instance.uuid, where)
             topologies = hosts.topologies(session, {row.host for row in rows})

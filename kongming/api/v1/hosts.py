@@ -41,6 +41,8 @@ class Cpus(wtypes.Base):
 class Conflict(wtypes.Base):
     """pCPUs that several instances hold, each for itself alone."""
 
+    _instances = ("instances",)
+
     cpus = wtypes.wsattr(wtypes.text, mandatory=True)
     instances = wtypes.wsattr(wtypes.ArrayType(wtypes.text), mandatory=True)
 
@@ -76,6 +78,8 @@ class NumaNode(wtypes.Base):
 
 class Host(wtypes.Base):
     """A host as it is shown."""
+
+    _instances = ("instances",)
 
     name = wtypes.wsattr(wtypes.text, mandatory=True)
     status = wtypes.wsattr(wtypes.text, mandatory=True)

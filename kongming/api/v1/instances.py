@@ -2,7 +2,7 @@
 """``/v1/instances``: the instances and where their threads and memory really are."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 from wsme import types as wtypes
@@ -24,6 +24,8 @@ SORT_KEYS = ("host", "name", "state", "uuid")
 
 class Instance(wtypes.Base):
     """An instance as it is shown; ``observed`` is null without threads."""
+
+    _places: ClassVar[dict[str, Any]] = {"host": "", "observed": None}
 
     uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     name = wtypes.wsattr(wtypes.text, mandatory=True)
@@ -57,7 +59,7 @@ class InstancesController(Collection):
         """List the instances that the caller may see."""
         request = pecan.request
         page = query.page(request, FILTERS, SORT_KEYS)
-        where = visible(request.context, rules.ALL_PROJECTS, models.Instance.project_id)
+        where = visible(request.context, rules.GET, rules.ALL_PROJECTS, models.Instance.project_id)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Instance.uuid, page, where)
             found = [objects.Instance.from_row(row) for row in rows]

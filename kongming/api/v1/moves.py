@@ -64,7 +64,7 @@ class MoveController(Document):
         """Call the move off: everything returns to where it was, and the pin fails."""
         request = pecan.request
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
-        request.conductor.cancel_move(request.context, pin.instance_uuid)
+        request.conductor.cancel_move(request.context, pin.instance_uuid, pin.project_id)
         pecan.response.status = 202
         # no body: nothing but 204 lets Pecan write none by itself
         pecan.override_template("")

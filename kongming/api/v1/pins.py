@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/pins``: the wishes, one per instance, and their history."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
-from kongming.api import body, described, links, query
+from kongming.api import body, described, granted, links, query
 from kongming.api.loaded import canonical, future_owner, load_pin, visible
 from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
@@ -19,7 +19,13 @@ from kongming.api.v1.size import Size
 from kongming.db import engine, models, pin_events
 from kongming.policies import pins as rules
 from kongming.topology import grammar
-from kongming.topology.wish import CPU_POLICIES, THREAD_POLICIES, Wish, WishError
+from kongming.topology.wish import (
+    CPU_POLICIES,
+    EMULATOR_POLICIES,
+    THREAD_POLICIES,
+    Wish,
+    WishError,
+)
 
 FILTERS = ("host", "project_id", "status", "user_id")
 #: The version that brought causes, and wishes that leave drifts as they are.
@@ -36,11 +42,32 @@ _MOVES = Version(1, 9)
 SORT_KEYS = ("created_at", "generation", "instance_uuid", "status")
 
 
+def _word(emulator: str) -> Any:
+    return emulator if emulator in EMULATOR_POLICIES else wtypes.Unset
+
+
+def _without_host_nodes(numa_nodes: Any) -> Any:
+    if not isinstance(numa_nodes, list):
+        return numa_nodes
+    return [{k: v for k, v in node.items() if k != "host_node"} for node in numa_nodes]
+
+
+def _pages(memory: Any) -> Any:
+    return {k: v for k, v in memory.items() if k == "page_size_kib"} or wtypes.Unset
+
+
 class WishBody(wtypes.Base):
     """What a caller may ask for."""
 
     _grammar = grammar.WISH
     _since = _SINCE
+    _places: ClassVar[dict[str, Any]] = {
+        **dict.fromkeys(("vcpus", "iothreads", "pci_device"), wtypes.Unset),
+        "emulator": _word,
+        "numa_nodes": _without_host_nodes,
+        "memory": _pages,
+    }
+    _instances = ("near", "avoid")
 
     cpu_policy = wtypes.Enum(str, *CPU_POLICIES)
     thread_policy = wtypes.Enum(str, *THREAD_POLICIES)
@@ -97,6 +124,9 @@ class ChangedPin(WishBody):
 class Pin(WishBody):
     """A pin as it is shown."""
 
+    _places = WishBody._places | {"host": None, "placement": None}
+    _words: ClassVar[dict[str, str]] = {"reason": "status"}
+
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     project_id = wtypes.text
     user_id = wtypes.text
@@ -120,6 +150,9 @@ class Pins(wtypes.Base):
 
 class Event(wtypes.Base):
     """What happened to a pin, or what somebody asked of it."""
+
+    _places: ClassVar[dict[str, Any]] = {"host": None, "receipt": None}
+    _words: ClassVar[dict[str, str]] = {"reason": "event"}
 
     at = wtypes.wsattr(wtypes.text, mandatory=True)
     event = wtypes.wsattr(wtypes.text, mandatory=True)
@@ -177,7 +210,7 @@ class PinsController(Collection):
         """List the pins that the caller may see."""
         request = pecan.request
         page = query.page(request, FILTERS, SORT_KEYS)
-        where = visible(request.context, rules.ALL_PROJECTS, models.Pin.project_id)
+        where = visible(request.context, rules.GET, rules.ALL_PROJECTS, models.Pin.project_id)
         where &= models.Pin.deleted.is_(False)
         with engine.reader() as session:
             rows, more = query.fetch(session, models.Pin.instance_uuid, page, where)
@@ -211,7 +244,7 @@ class PinsController(Collection):
         wish = asked.wish()
         not_one = exception.BadRequest.field("instance_uuid", "must be a UUID")
         uuid = canonical(asked.instance_uuid, otherwise=not_one)
-        _check_override(wish)
+        granted.check(request.context, wish)
         wait = body.has(asked, "project_id") or (planned and _plans_own(request))
         owner = future_owner(request.context, asked, uuid, wait, request.nova)
         pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
@@ -233,9 +266,9 @@ class PinsController(Collection):
         asked = body.read(request, ChangedPin)
         generation = None if asked.generation is wtypes.Unset else asked.generation
         wish = asked.wish()
-        _check_override(wish)
+        granted.check(request.context, wish)
         return show(
-            request.conductor.update_pin(request.context, pin.instance_uuid, wish, generation)
+            request.conductor.update_pin(request.context, pin.instance_uuid, pin.project_id, wish, generation)
         )
 
     @pecan.expose("json")
@@ -247,7 +280,7 @@ class PinsController(Collection):
         """Delete a pin and give its instance back the CPUs it may use without."""
         request = pecan.request
         pin = load_pin(request.context, rules.DELETE, instance_uuid)
-        request.conductor.delete_pin(request.context, pin.instance_uuid)
+        request.conductor.delete_pin(request.context, pin.instance_uuid, pin.project_id)
         pecan.response.status = 204
 
 
@@ -282,11 +315,6 @@ def _require_version(asked: Any, prefix: str) -> None:
     for name, version in asked._since.items():
         if body.has(asked, name) and pecan.request.version < version:
             raise exception.BadRequest.field(prefix + name, f"is there from version {version} on")
-
-
-def _check_override(wish: Wish) -> None:
-    if wish.override:
-        policy.authorize(pecan.request.context, rules.OVERRIDE)
 
 
 def _plans_own(request: Any) -> bool:

@@ -2,7 +2,7 @@
 """``/v1/pins/{instance_uuid}/reservation``: what is kept where an instance is expected."""
 
 import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 from wsme import types as wtypes
@@ -27,6 +27,8 @@ class Reservation(wtypes.Base):
 
 class Reserved(wtypes.Base):
     """What is kept; null for ``expires_at`` where the instance is already."""
+
+    _places: ClassVar[dict[str, Any]] = {"host": "", "placement": None}
 
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     host = wtypes.wsattr(wtypes.text, mandatory=True)
@@ -69,7 +71,11 @@ class ReservationController(Document):
         policy.authorize(request.context, rules.RESERVE)
         asked = body.read(request, Reservation)
         stored = request.conductor.reserve(
-            request.context, pin.instance_uuid, asked.host, asked.size.checked()
+            request.context,
+            pin.instance_uuid,
+            pin.project_id,
+            asked.host,
+            asked.size.checked(),
         )
         # where it is already it has its place, which does not expire
         return _shown(pin.instance_uuid) or _answer(stored, None)

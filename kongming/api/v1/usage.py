@@ -3,7 +3,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from wsme import types as wtypes
 
@@ -39,6 +39,8 @@ class Vcpu(wtypes.Base):
 class Instance(wtypes.Base):
     """What an instance uses; ``memory`` is in MiB by page size in KiB and NUMA node."""
 
+    _places: ClassVar[dict[str, Any]] = {"threads": [], "memory": {}}
+
     at = wtypes.text
     threads = wtypes.ArrayType(Thread)
     vcpus = wtypes.DictType(wtypes.text, Vcpu)
@@ -56,6 +58,8 @@ class Load(wtypes.Base):
 
 class Conflict(wtypes.Base):
     """pCPUs over which instances get in each other's way."""
+
+    _instances = ("instances",)
 
     kind = wtypes.text
     cpus = wtypes.text
