@@ -15,18 +15,29 @@ from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
 
 MAPPINGS = "/v1/instance_cpu_mappings"
 
+#: The roles that a token has, as Keystone tells them: with those that they imply. Who is just
+#: ``telco`` or ``shop`` is an orchestrator there, which deals with pCPUs.
+READER = ["reader"]
+MEMBER = ["member", *READER]
+MANAGER = ["manager", *MEMBER]
+ADMIN = ["admin", *MANAGER]
+ORCHESTRATOR = ["resource_pin", *MEMBER]
 TOKENS: dict[str, dict[str, Any]] = {
-    "admin": {"user_id": "root", "project_id": "operators", "role_list": ["admin"]},
-    "telco": {"user_id": "mano", "project_id": "telco", "role_list": ["member"]},
-    "telco reader": {"user_id": "eye", "project_id": "telco", "role_list": ["reader"]},
-    "shop": {"user_id": "clerk", "project_id": "shop", "role_list": ["member"]},
+    "admin": {"user_id": "root", "project_id": "operators", "role_list": ADMIN},
+    "telco": {"user_id": "mano", "project_id": "telco", "role_list": ORCHESTRATOR},
+    "telco manager": {"user_id": "boss", "project_id": "telco", "role_list": MANAGER},
+    "telco member": {"user_id": "dev", "project_id": "telco", "role_list": MEMBER},
+    "telco reader": {"user_id": "eye", "project_id": "telco", "role_list": READER},
+    "shop": {"user_id": "clerk", "project_id": "shop", "role_list": ORCHESTRATOR},
+    "shop member": {"user_id": "clerk", "project_id": "shop", "role_list": MEMBER},
+    "telco guest": {"user_id": "guest", "project_id": "telco", "role_list": ["guest"]},
     "nova": {"user_id": "nova", "project_id": "service", "role_list": ["service"]},
     "nobody": {"user_id": "nobody", "project_id": "empty", "role_list": []},
     "unscoped": {"user_id": "mano", "role_list": []},
     "expired": {
         "user_id": "root",
         "project_id": "operators",
-        "role_list": ["admin"],
+        "role_list": ADMIN,
         "expires": "2020-01-01T00:00:00Z",
     },
 }
@@ -129,10 +140,12 @@ class TokenTest(AuthTestCase):
         # and in the spelling that becomes the same variable of WSGI
         forged |= {name.replace("-", "_"): value for name, value in forged.items()}
         self.post("telco", VNF)
-        for token in ("nobody", "unscoped", "shop"):
-            expected = [OTHER] if token == "shop" else []
+        for token in ("nobody", "unscoped", "shop member"):
             answer = self.ask(token, "GET", "/v1/instances", headers=forged)
-            self.assertEqual(expected, [each["uuid"] for each in answer.json()["instances"]], token)
+            if token == "shop member":
+                self.assertEqual([OTHER], [each["uuid"] for each in answer.json()["instances"]])
+            else:
+                self.assert_error(answer, 403, "forbidden")
             answer = self.ask(token, "GET", f"/v1/pins/{VNF}", headers=forged)
             self.assert_error(answer, 404, "pin_not_found")
             answer = self.ask(token, "GET", "/v1/hosts", headers=forged)
@@ -162,9 +175,9 @@ class TokenTest(AuthTestCase):
         self.useFixture(
             fixtures.MonkeyPatch("oslo_messaging._drivers.impl_fake.FakeDriver._send", listen)
         )
-        self.post("telco reader", VNF)
-        self.assertTrue([each for each in sent if "create_pin" in each and "eye" in each])
-        self.assertEqual([], [each for each in sent if "telco reader" in each])
+        self.post("telco manager", VNF, cpu_policy="dedicated")
+        self.assertTrue([each for each in sent if "create_pin" in each and "boss" in each])
+        self.assertEqual([], [each for each in sent if "telco manager" in each])
 
 
 class MemberTest(AuthTestCase):
@@ -196,13 +209,14 @@ class MemberTest(AuthTestCase):
             ("telco", [VNF, OFF]),
             ("telco reader", [VNF, OFF]),
             ("shop", [OTHER]),
-            ("nobody", []),
-            ("unscoped", []),
             ("admin", [VNF, OTHER, OFF]),
         ):
             self.assertEqual(own, self.keys(token, "/v1/pins"))
             self.assertEqual(own, self.keys(token, "/v1/instances", "uuid"))
             self.assertEqual(own, self.keys(token, MAPPINGS))
+        for token in ("nobody", "unscoped"):
+            for path in ("/v1/pins", "/v1/instances", MAPPINGS):
+                self.assert_error(self.ask(token, "GET", path), 403, "forbidden", ":get")
         old = {"OpenStack-API-Version": "resource_pin 1.0"}
         answer = self.ask("shop", "GET", "/v1/instances", headers=old)
         self.assertEqual([OTHER], [each["uuid"] for each in answer.json()["instances"]])
@@ -231,16 +245,17 @@ class MemberTest(AuthTestCase):
         self.assertEqual(2, len(answer["pins"]))
         self.assertNotIn("next", answer)
 
-    def test_hosts_are_for_admins(self) -> None:
+    def test_hosts_are_for_admins_and_orchestrators(self) -> None:
         for version in ("1.0", "1.1"):
             headers = {"OpenStack-API-Version": f"resource_pin {version}"}
             for path in ("/v1/hosts", "/v1/hosts/one", "/v1/hosts/three"):
-                for token in ("telco", "shop", "nobody", "unscoped"):
+                for token in ("telco member", "telco reader", "nobody", "unscoped"):
                     answer = self.ask(token, "GET", path, headers=headers)
                     self.assert_error(answer, 403, "forbidden", "resource_pin:hosts:get")
             for path in ("/v1/hosts", "/v1/hosts/one"):
-                answer = self.ask("admin", "GET", path, headers=headers)
-                self.assertEqual(200, answer.status_code)
+                for token in ("admin", "telco", "nova"):
+                    answer = self.ask(token, "GET", path, headers=headers)
+                    self.assertEqual(200, answer.status_code)
 
     def test_history_is_for_the_owner(self) -> None:
         path = f"/v1/pins/{VNF}/history"
@@ -254,9 +269,15 @@ class MemberTest(AuthTestCase):
             self.ask("telco", "DELETE", f"/v1/pins/{VNF}")
 
     def test_claims_are_told_to_others(self) -> None:
-        """Whoever is refused a pCPU learns who holds it, and nothing more."""
+        """Whoever is refused a pCPU learns that, and who holds it if that may be seen."""
         self.post("telco", VNF, cpu_policy="dedicated", vcpus={"*": "4-7"})
-        answer = self.post("shop", OTHER, expect=409, vcpus={"*": "7-8"})
+        wish = {"vcpus": {"*": "7-8"}}
+        answer = self.post("shop", OTHER, expect=409, **wish)
+        self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", "the pin of another instance")
+        self.assertNotIn(VNF, answer.text)
+        answer = self.post("admin", OTHER, expect=409, **wish)
+        self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", VNF)
+        answer = self.post("telco", OFF, expect=409, **wish)
         self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", VNF)
 
     def test_pin_belongs_to_the_owner_of_the_instance(self) -> None:
@@ -270,8 +291,9 @@ class MemberTest(AuthTestCase):
         path = f"/v1/instances/{VNF}"
         for token in ("unscoped", "nobody", "telco"):
             self.assert_error(self.ask(token, "GET", path), 404, "instance_not_found")
-            self.assertNotIn(VNF, self.keys(token, "/v1/instances", "uuid"))
-            self.post(token, VNF, expect=404)
+            wish = {"cpu_policy": "dedicated"}
+            self.post(token, VNF, expect=404, **wish)
+        self.assertNotIn(VNF, self.keys("telco", "/v1/instances", "uuid"))
         self.assertEqual(200, self.ask("admin", "GET", path).status_code)
         self.post("admin", VNF)
 
@@ -333,7 +355,7 @@ class RulesTest(AuthTestCase):
             {
                 "resource_pin:pins:update": "role:admin",
                 "resource_pin:pins:delete": "role:admin",
-                "resource_pin:pins:create": "role:member",
+                "resource_pin:pins:create": "role:member and project_id:%(project_id)s",
             }
         )
         self.post("telco reader", VNF, expect=403)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what, as data in ``rbac.yaml``, and what runs it wherever there is an API."""
+
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import yaml
+
+LINES = ("own", "others", "absent", "any")
+
+
+class Answer(Protocol):
+    """What an HTTP client returns."""
+
+    status_code: int
+    text: str
+
+    def json(self) -> Any:
+        """The body."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One call about one kind of thing, and what each persona gets: status and, if told, code."""
+
+    method: str
+    path: str
+    about: str
+    kind: str
+    version: str
+    pinned: bool
+    body: Any
+    expected: Mapping[str, str]
+
+    def __str__(self) -> str:
+        about = f", {self.about}" if self.about else ""
+        return f"{self.method} {self.path} {self.version} ({self.kind}{about})"
+
+
+@functools.cache
+def lines() -> Sequence[Line]:
+    """Return all lines of the matrix."""
+    data = yaml.safe_load(pathlib.Path(__file__).with_suffix(".yaml").read_text())
+    found = []
+    for row in data["calls"]:
+        method, path = row["call"].split(" ")
+        for kind in LINES:
+            if kind in row:
+                expected = dict(zip(data["personas"], map(str, row[kind]), strict=True))
+                found.append(
+                    Line(
+                        method,
+                        path,
+                        row.get("about", ""),
+                        kind,
+                        row.get("version", "latest"),
+                        row.get("pinned", True),
+                        row.get("body"),
+                        expected,
+                    )
+                )
+    return found
+
+
+def each_line(make: Callable[[Line], Callable[[Any], None]]) -> Callable[[type], type]:
+    """Give a class of tests one for each line."""
+
+    def give(tests: type) -> type:
+        for number, line in enumerate(lines()):
+            words = re.sub(r"\W+", "_", f"{line.method} {line.path} {line.kind} {line.version}")
+            setattr(tests, f"test_{number:03}_{words.strip('_').lower()}", make(line))
+        return tests
+
+    return give
+
+
+@dataclasses.dataclass
+class World:
+    """An API with an instance of each of two projects.
+
+    :param ask: sends persona, method, path, body and version
+    :param uuids: the instance of each kind
+    :param projects: the project of each kind
+    :param hosts: two hosts that are there
+    """
+
+    ask: Callable[[str, str, str, Any, str], Answer]
+    uuids: Mapping[str, str]
+    projects: Mapping[str, str]
+    hosts: Sequence[str]
+    _changed: set[str] = dataclasses.field(default_factory=set)
+
+    def wrong(self, line: Line) -> Iterator[str]:
+        """Send the call of a line as each persona; yield what is not as expected."""
+        uuid = self.uuids.get(line.kind, self.uuids["own"])
+        words = {
+            "uuid": uuid,
+            "instance_uuid": uuid,
+            "other": self.uuids["others"],
+            "host": self.hosts[0],
+            "host2": self.hosts[1],
+            "host_name": self.hosts[0] if line.kind != "absent" else "nowhere",
+            "project": self.projects["own"],
+            "project_id": self.projects.get(line.kind, self.projects["own"]),
+        }
+        path, body = line.path.format(**words), _filled(line.body, words)
+        for persona, expected in line.expected.items():
+            if line.kind in ("own", "others"):
+                self._have(uuid, line.pinned)
+            answer = self.ask(persona, line.method, path, body, line.version)
+            if answer.status_code < 300 and line.method != "GET":
+                self._changed.add(uuid)
+            status, _, code = expected.partition(" ")
+            got = str(answer.status_code)
+            codes = [e["code"] for e in answer.json()["errors"]] if got >= "400" else []
+            if got != status or (code and f"resource_pin.{code}" not in codes):
+                yield f"{line} as {persona}: {expected} expected, {got} {answer.text}"
+
+    def _have(self, uuid: str, pinned: bool) -> None:
+        """Have an instance with a plain pin, or without, whatever was before."""
+        path = f"/v1/pins/{uuid}"
+        there = self.ask("admin", "GET", path, None, "latest").status_code == 200
+        if there and (not pinned or uuid in self._changed):
+            assert self.ask("admin", "DELETE", path, None, "latest").status_code == 204
+            there = False
+        if pinned and not there:
+            body = {"instance_uuid": uuid}
+            assert self.ask("admin", "POST", "/v1/pins", body, "latest").status_code == 201
+        self._changed.discard(uuid)
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return value.format(**words)
+    if isinstance(value, list):
+        return [_filled(item, words) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled(item, words) for key, item in value.items()}
+    return value
