@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messaging between API, conductors and agents over oslo.messaging."""
 
+import dataclasses
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import oslo_messaging
@@ -19,8 +21,25 @@ CONDUCTOR_TOPIC = "kongming-conductor"
 AGENT_TOPIC = "kongming-agent"
 
 
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """What came in place of an object: its fields as they were sent, and what is wrong."""
+
+    fields: Mapping[str, Any]
+    reason: str
+
+
 class _ObjectSerializer(versioned.VersionedObjectSerializer):
+    """Reads what it can: that one object is malformed must not keep others from their receiver."""
+
     OBJ_BASE_CLASS = KongMingObject
+
+    def _process_object(self, context: Any, objprim: dict[str, Any]) -> Any:
+        try:
+            return super()._process_object(context, objprim)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            fields = objprim.get("kongming_object.data")
+            return Unreadable(fields if isinstance(fields, dict) else {}, repr(error)[:200])
 
 
 class _ContextSerializer(oslo_messaging.NoOpSerializer):

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a host the operator leaves to instances: ``managed_cpus``, ``reserved_memory_mib``."""
+"""What of a host the operator leaves to instances: ``managed_cpus``, ``reserved_memory_mib``.
+
+An agent asks here before it carries anything out, whatever a conductor says.
+"""
 
 import dataclasses
 from collections.abc import Mapping
+from typing import get_args
 
 from oslo_config import cfg
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, qos
 from kongming.topology.host import Host
-from kongming.topology.placement import MEMORY, Placement
+from kongming.topology.part import UNLIMITED, Number, Place
+from kongming.topology.placement import Placement
+
+_KINDS = {*get_args(Place), *get_args(Number)}
+_BOUNDS = {**qos.LIMITS, "quota": qos.QUOTA}
 
 
 class LimitsError(ValueError):
@@ -50,11 +58,32 @@ class Limits:
         return dataclasses.replace(host, nodes=nodes, unmanaged=unmanaged)
 
     def refusals(self, placement: Placement) -> list[str]:
-        """Name each part whose place is not among the managed pCPUs, in words for a reason."""
+        """Name each part that is not to be carried out, in words for a reason.
+
+        That is one whose place is not among the managed pCPUs, whoever asks for it.
+        """
         if self.managed is None:
             return []
         return [
             f"{part}: pCPU {cpuset.to_text(outside)} is not among [agent] managed_cpus"
             for part, mask in placement.places.items()
-            if part != MEMORY and (outside := mask & ~self.managed)
+            if not part.is_memory and (outside := mask & ~self.managed)
         ]
+
+
+def nonsense(placement: Placement) -> list[str]:
+    """Name each part that no conductor in its right mind asks for, in words for a reason.
+
+    What the host does not have the hypervisor refuses.
+    """
+    found = []
+    for part, value in placement.items():
+        if type(value) is not int or part.kind not in _KINDS or type(part.number) is not int:
+            found.append(f"{part.kind} {part.number}: {str(value)[:40]!r} means nothing")
+        elif part.is_number:
+            low, high = _BOUNDS[part.measure]
+            if not (low <= value <= high or (part.measure == "quota" and value == UNLIMITED)):
+                found.append(f"{part}: {value} is not from {low} to {high}")
+        elif value <= 0:
+            found.append(f"{part}: is to be nowhere")
+    return found

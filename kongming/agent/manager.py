@@ -161,7 +161,37 @@ class AgentManager:
             pause = min(2 * pause, _LAST_RETRY)
 
     def _fetch(self) -> None:
-        changed = self._store.replace(self._conductor.placements(service_context(), self._host))
+        told = self._conductor.placements(service_context(), self._host)
+        refused = [pin for pin in told if isinstance(pin, rpc.Unreadable)]
+        for pin in refused:
+            LOG.error(
+                "Host %s: what a conductor says of instance %s is not carried out: %s",
+                self._host,
+                pin.fields.get("instance_uuid"),
+                pin.reason,
+            )
+        self._concluded([outcome for pin in refused for outcome in self._refusal(pin)])
+        changed = self._store.replace(
+            (pin for pin in told if isinstance(pin, objects.Pin)),
+            keep={str(pin.fields.get("instance_uuid")) for pin in refused},
+        )
         if changed:
             LOG.info("Host %s: placements changed for %s", self._host, ", ".join(changed))
         self._worker.bring(changed)
+
+    def _refusal(self, pin: rpc.Unreadable) -> list[objects.Outcome]:
+        """Return the outcome that a conductor is told of a pin, if it says whose it is."""
+        held = self._store.get(str(pin.fields.get("instance_uuid")))
+        try:
+            return [
+                objects.Outcome(
+                    **{name: pin.fields[name] for name in ("instance_uuid", "generation", "arrival")},
+                    result="failed",
+                    reason=f"the agent does not understand it: {pin.reason}",
+                    in_force=None if held is None else held.in_force,
+                    cause=None,
+                    receipt=None,
+                )
+            ]
+        except (ValueError, LookupError, TypeError):
+            return []

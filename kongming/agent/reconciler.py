@@ -10,7 +10,7 @@ from oslo_log import log as logging
 from kongming import objects
 from kongming.agent import causes, transaction
 from kongming.agent.fights import Fight, Rules
-from kongming.agent.limits import Limits
+from kongming.agent.limits import Limits, nonsense
 from kongming.agent.store import Held, Order, Store
 from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.objects.report import CALLED_OFF, RELEASED, USUAL_CAUSES, Cause
@@ -117,6 +117,11 @@ class Reconciler:
             memory.failed = str(error)
             return Done([*outcomes, self._outcome(held, "failed", str(error))])
 
+    def failed(self, uuid: str, reason: str) -> list[objects.Outcome]:
+        """Return the outcome for an instance that could not even be looked at."""
+        held = self._store.get(uuid)
+        return [] if held is None else [self._outcome(held, "failed", reason)]
+
     def _bring(
         self, held: Held, memory: _Memory, retry: bool, outcomes: list[objects.Outcome]
     ) -> float | None:
@@ -127,6 +132,8 @@ class Reconciler:
             # that process is gone, and with it what was to be brought back
             self._store.carried_out(uuid, held.arrival, held.in_force, held.given)
             held = dataclasses.replace(held, before=None, before_of=None)
+        if held.placement and (mistakes := nonsense(held.placement)):
+            raise transaction.NotApplied("; ".join(mistakes))
         target, given = self._target(held)
         live = self._driver.read(uuid, Scope.LIVE)
         different = target.live.differences(live)

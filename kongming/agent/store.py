@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from oslo_log import log as logging
@@ -103,15 +103,17 @@ class Store:
         """Return everything that is held."""
         return list(self._pins.values())
 
-    def replace(self, pins: Iterable[objects.Pin]) -> list[str]:
+    def replace(self, pins: Iterable[objects.Pin], keep: Collection[str] = ()) -> list[str]:
         """Take over what the conductor says; return the uuids whose pin is new or changed.
+
+        Of the instances in ``keep`` it said nothing of use: what is held for them stays.
 
         What this agent itself carried out is known better here than there, unless the instance
         has left this host and come again: then others may have done more.
         """
         with self._lock:
             # readers take no lock: they find the pins as they were, or as they are
-            after: dict[str, Held] = {}
+            after = {uuid: held for uuid, held in self._pins.items() if uuid in keep}
             for pin in pins:
                 before = self._pins.get(pin.instance_uuid)
                 in_force, given, back, back_of = pin.in_force, None, None, None

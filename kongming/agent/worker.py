@@ -151,7 +151,7 @@ class Worker:
     def _bring(self, uuid: str, due: _Due) -> Done:
         try:
             return self._reconciler.bring(uuid, due.retry, due.events)
-        except Exception:
+        except Exception as error:
             # the other instances must not pay for a mistake with this one
             LOG.exception("Instance %s: reconciling failed; tried again with the next sweep", uuid)
-            return Done()
+            return Done(self._reconciler.failed(uuid, f"the agent failed: {error!r}"[:1000]))

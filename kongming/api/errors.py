@@ -38,6 +38,7 @@ TOO_LARGE = "The body is larger than it may be here"
 _SENTENCES = {
     401: "The request requires a valid token of the identity service",
     413: TOO_LARGE,
+    429: "The project sends requests too fast",
     503: "The identity service cannot be reached",
 }
 

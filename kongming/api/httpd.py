@@ -20,7 +20,7 @@ from oslo_context import context
 from oslo_log import log as logging
 from webob import exc
 
-from kongming.api import errors, sizelimit
+from kongming.api import deadline, errors, headers, sizelimit
 
 LOG = logging.getLogger(__name__)
 
@@ -100,10 +100,15 @@ class _Request(server.HTTPRequest):
         """How large the body may be."""
         return sizelimit.most_bytes(self.server.conf, self.path.decode("latin-1"))
 
+    @property
+    def _is_secure(self) -> bool:
+        return isinstance(self.conn.socket, ssl.SSLSocket)
+
     def send_headers(self) -> None:
         if self.chunked_read and not self.rfile.closed:
             # what is left would be taken for the next request
             self.close_connection = True
+        self.conn.deadline.start()
         super().send_headers()
         if self.close_connection:
             left = not self.rfile.closed if self.chunked_read else self.rfile.remaining
@@ -125,6 +130,7 @@ class _Request(server.HTTPRequest):
             f"X-OpenStack-Request-Id: {request_id}",
             "Connection: close",
         ]
+        lines += [f"{name}: {value}" for name, value in headers.missing([], self._is_secure)]
         head = "".join(f"{line}\r\n" for line in lines)
         try:
             self.conn.wfile.write(f"{head}\r\n".encode("latin-1") + body)
@@ -139,7 +145,12 @@ class _Connection(server.HTTPConnection):
     #: Whether the client may still be sending when the connection is closed.
     unread = False
 
+    def __init__(self, server: Server, sock: socket.socket, makefile: Any = None) -> None:
+        self.deadline = deadline.Deadline(server.conf.api.request_timeout)
+        super().__init__(server, sock, deadline.files(self.deadline))
+
     def communicate(self) -> bool:
+        self.deadline.start()
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.version() is None:
             try:
                 self.socket.do_handshake()

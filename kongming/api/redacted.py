@@ -83,6 +83,7 @@ _OPEN = re.compile(
         (
             r"the instance is [a-z]+",
             r"quota: .*",
+            rf"[\w.-]+: [\w.*]+: policy does not allow {rules.NAME_PLACES} .*",
             re.escape(OTHER_PROJECT),
             re.escape(CALLED_OFF),
         )

@@ -3,10 +3,13 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from kongming.compute import hint
+from kongming.compute import hint, metadata
 from kongming.compute.client import Client, Refused
+from kongming.compute.metadata import wish_in
+from kongming.topology.wish import WishError
 
 #: Nova shows users 255 characters, of which its own words take 25.
 _MAX_REASON = 225
@@ -34,6 +37,8 @@ class Request:
     memory_mib: int
     #: Nova itself gives the instance pCPUs, for its flavor or image asks for that
     dedicated: bool
+    #: who asks may say where instances run
+    exact: bool
     #: a logger that names the instance and the request
     log: Any
 
@@ -77,13 +82,33 @@ def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
 
 
 def _wished(client: Client, request: Request) -> dict[str, Any]:
+    """Return what the hint wishes, if its user may: KongMing only sees that the scheduler asks.
+
+    :raises HintError: it may not
+    """
     wish = hint.parse(request.hint)
-    if isinstance(wish, dict):
+    if isinstance(wish, hint.PinOf):
+        pin = client.pin(wish.instance_uuid, request.request_id)
+        if not _is_own(pin, request):
+            raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
+        wish = hint.wish_of(pin)
+    try:
+        understood = wish_in({name: wish[name] for name in metadata.FIELDS.intersection(wish)})
+    except WishError:
+        # KongMing refuses it, and says why
         return wish
-    pin = client.pin(wish.instance_uuid, request.request_id)
-    if pin is None or pin.get("project_id") != request.owner["project_id"]:
-        raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
-    return hint.wish_of(pin)
+    if not request.exact:
+        for field in understood.named_places:
+            raise hint.HintError(f"{field}: you may not name pCPUs, NUMA nodes or devices")
+    for uuid in understood.neighbours:
+        pin = client.pin(uuid, request.request_id)
+        if not (_is_own(pin, request) or _is_own(client.instance(uuid, request.request_id), request)):
+            raise hint.HintError(f"instance {uuid} is not known")
+    return wish
+
+
+def _is_own(found: Mapping[str, Any] | None, request: Request) -> bool:
+    return found is not None and found.get("project_id") == request.owner["project_id"]
 
 
 def _find(

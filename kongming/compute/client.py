@@ -52,6 +52,15 @@ class Client:
                 return None
             raise
 
+    def instance(self, uuid: str, request_id: str) -> dict[str, Any] | None:
+        """Return an instance, None if no host reports it."""
+        try:
+            return self._call("GET", f"/v1/instances/{uuid}", None, request_id)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
     def candidates(
         self, question: dict[str, Any], request_id: str
     ) -> tuple[list[tuple[str, bool]], dict[str, str]]:

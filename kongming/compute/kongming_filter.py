@@ -109,6 +109,7 @@ def _request(spec_obj: Any, log: _Log) -> choice.Request:
         vcpus=spec_obj.flavor.vcpus,
         memory_mib=spec_obj.flavor.memory_mb,
         dedicated=_is_dedicated(spec_obj),
+        exact=not set(CONF[options.GROUP].exact_roles).isdisjoint(spec_obj._context.roles),
         log=log,
     )
 

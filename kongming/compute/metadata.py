@@ -10,7 +10,8 @@ from typing import Any
 from kongming.topology import cpuset
 from kongming.topology.wish import Wish, WishError
 
-_FIELDS = {
+#: What users may wish for there.
+FIELDS = {
     "avoid",
     "cpu_policy",
     "emulator",
@@ -48,7 +49,7 @@ def wish_in(data: Any) -> Wish:
 
     :raises WishError: it describes none, or has a field that users may not give
     """
-    _check("", data, _FIELDS)
+    _check("", data, FIELDS)
     for name in ("iothreads", "vcpus"):
         _check(name, data.get(name, {}))
     _check("memory", data.get("memory", {}), _MEMORY_FIELDS)

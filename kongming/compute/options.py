@@ -24,6 +24,12 @@ _OPTIONS = [
         help="What becomes of a request with the hint resource_pin while KongMing cannot be asked. "
         "Requests without the hint pass in any case.",
     ),
+    cfg.ListOpt(
+        "exact_roles",
+        default=["admin", "resource_pin"],
+        help="Roles of users whose hints may name pCPUs, NUMA nodes and PCI devices. Set it to the "
+        "roles that KongMing's policy resource_pin:places:name asks for, if that was changed.",
+    ),
     cfg.FloatOpt(
         "timeout",
         default=10,

@@ -15,8 +15,10 @@ from kongming.compute.metadata import wish_in, wish_of
 from kongming.compute.nova import Nova, Server
 from kongming.conductor import pins, reservations
 from kongming.context import RequestContext
-from kongming.db import engine, models
+from kongming.db import engine, instances, models
 from kongming.db import pins as db_pins
+from kongming.policies import base
+from kongming.topology.allowed import Bounds, beyond
 from kongming.topology.wish import Wish, WishError
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Follower:
         self, conf: cfg.ConfigOpts, tell: Callable[[RequestContext, str | None], None]
     ) -> None:
         self._key = conf.agent.agent_trigger_metadata_key
+        self._exact_projects = set(conf.notifications.exact_projects)
+        self._most = Bounds(conf.quota.highest_weight, conf.quota.highest_quota_percent)
         self._nova = Nova.from_conf(conf)
         self._tell = tell
         # what was last logged of a server: its events are many
@@ -89,8 +93,9 @@ class Follower:
             return
         try:
             wish = self._hinted(value, news.project_id)
+            self._insist(wish, news.project_id)
             self._tell(context, self._create(context, news, wish, models.HINT).host)
-        except (hint.HintError, *exception.NOT_GRANTED) as error:
+        except (hint.HintError, WishError, *exception.NOT_GRANTED) as error:
             self._say(news.uuid, str(error))
 
     def _hinted(self, value: Any, project_id: str | None) -> Wish:
@@ -110,6 +115,7 @@ class Follower:
     def _obey(self, context: RequestContext, news: News, text: str, pin: models.Pin | None) -> None:
         try:
             wish = wish_of(text)
+            self._insist(wish, news.project_id)
             if pin is None or pin.wish != wish:
                 self._tell(context, self._store(context, news, wish, pin).host)
             self._said.pop(news.uuid, None)
@@ -117,6 +123,25 @@ class Follower:
             reason = f"{self._key}: {error}"
             self._say(news.uuid, reason)
             pins.refuse(context, news.uuid, reason)
+
+    def _insist(self, wish: Wish, project_id: str | None) -> None:
+        """Insist that members of a project may ask for everything in a wish.
+
+        :raises WishError: they may not
+        """
+        if wish.neighbours:
+            with engine.reader() as session:
+                own = instances.owned(session, wish.neighbours, project_id)
+            for uuid in wish.neighbours:
+                if uuid not in own:
+                    field = "near" if uuid == wish.near else "avoid"
+                    raise WishError(field, f"instance {uuid} is not known")
+        if not self._exact_projects.isdisjoint(("*", project_id)):
+            return
+        for field in wish.named_places:
+            raise WishError(field, f"policy does not allow {base.NAME_PLACES} in metadata or hints")
+        for field, reason in beyond(wish.qos, self._most):
+            raise WishError(field, reason)
 
     def _store(
         self, context: RequestContext, news: News, wish: Wish, pin: models.Pin | None

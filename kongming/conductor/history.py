@@ -11,6 +11,7 @@ from kongming.conductor import notices
 from kongming.context import RequestContext
 from kongming.db import models, pin_events
 from kongming.topology.relocation import Receipt
+from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
 
@@ -21,16 +22,23 @@ def line(
     event: str,
     cause: str | None = None,
     receipt: Receipt | None = None,
+    former: Wish | None = None,
 ) -> dict[str, Any]:
     """Return the row that says what just happened to a pin, and log it.
 
+    What is told of it, but not stored: ``former`` and who it was that asked.
+
     :param cause: why parts were elsewhere, see `kongming.objects.report.Cause`
     :param receipt: what memory was moved
+    :param former: the wish before it was changed or deleted
     """
     LOG.info(
-        "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s, cause: %s",
+        "Pin of instance %s %s by user %s of project %s: generation %s, status %s, host %s,"
+        " reason: %s, cause: %s",
         pin.instance_uuid,
         event,
+        context.user_id,
+        context.project_id,
         pin.generation,
         pin.status,
         pin.host,
@@ -50,6 +58,9 @@ def line(
         "wish": pin.wish if event in ("created", "changed") else None,
         "cause": cause,
         "receipt": receipt,
+        "former": former,
+        "initiator_project_id": context.project_id,
+        "initiator_roles": sorted(context.roles),
     }
 
 

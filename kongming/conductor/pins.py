@@ -82,8 +82,9 @@ def update(
         row.origin = origin
         # what is reserved was for the former wish
         reservations.release(held)
+        former = row.wish
         _decide(held, row, wish)
-        history.add(held.session, context, [history.line(context, row, "changed")])
+        history.add(held.session, context, [history.line(context, row, "changed", former=former)])
         return objects.Pin.from_row(row)
 
 
@@ -110,7 +111,8 @@ def delete(
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
-        history.add(held.session, context, [history.line(context, row, "deleted")])
+        line = history.line(context, row, "deleted", former=row.wish)
+        history.add(held.session, context, [line])
         if row.in_force is None or held.instance is None:
             held.session.delete(row)
             return reserved_on

@@ -76,6 +76,31 @@ How callers prove who they are. Leave it at ``keystone`` except for a trial on o
 machine.
 """,
     ),
+    cfg.FloatOpt(
+        "request_rate",
+        default=0,
+        min=0,
+        help="""
+Requests that each project may send in each second to each worker process; 0 does not count them.
+Set it where a client that goes wild could take all ``worker_threads``, unless a proxy in front of
+the API, which sees all workers, does so. Services of the cloud are not counted.
+""",
+    ),
+    cfg.IntOpt(
+        "request_burst",
+        default=100,
+        min=1,
+        help="Requests that a project may send at once, when it has sent few for a while.",
+    ),
+    cfg.IntOpt(
+        "request_timeout",
+        default=60,
+        min=1,
+        help="""
+Seconds in which a request has to be there whole, and in which the client has to take in what is
+answered. Raise it for clients behind very slow lines.
+""",
+    ),
     cfg.IntOpt(
         "max_limit",
         default=1000,

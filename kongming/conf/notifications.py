@@ -18,6 +18,16 @@ if it is empty. ``legacy`` is for a Nova whose ``[notifications] notification_fo
 ``unversioned``, and needs ``[service_credentials]``.
 """,
     ),
+    cfg.ListOpt(
+        "exact_projects",
+        default=[],
+        help="""
+Ids of the projects whose members may name pCPUs, NUMA nodes and PCI devices in the metadata and the
+hints of their servers, and ask for any weight and quota there; ``*`` for all. Nova does not tell
+their roles. Set it for projects all of whose members may decide where instances run. It is for
+conductors: a stand-alone agent has no other rule than ``[agent] managed_cpus``.
+""",
+    ),
     cfg.StrOpt(
         "transport_url",
         secret=True,

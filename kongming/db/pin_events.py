@@ -11,9 +11,11 @@ from kongming.db.models import PinEvent
 
 
 def add(session: orm.Session, rows: list[dict[str, Any]]) -> None:
-    """Append lines to histories in one statement."""
-    if rows:
-        session.execute(sa.insert(PinEvent).values(rows))
+    """Append lines to histories in one statement; what has no column is left out."""
+    columns = PinEvent.__table__.columns.keys()
+    stored = [{name: value for name, value in row.items() if name in columns} for row in rows]
+    if stored:
+        session.execute(sa.insert(PinEvent).values(stored))
 
 
 def last(session: orm.Session, instance_uuid: str) -> PinEvent | None:

@@ -53,10 +53,14 @@ class Pin(base.KongMingObject):
 class PinEvent(base.KongMingObject):
     """One line of a pin's history; ``receipt`` is there where memory was moved.
 
-    Version 1.1: cause, receipt
+    ``former`` is the wish before it was changed or deleted, ``user_id``, ``initiator_project_id``
+    and ``initiator_roles`` are those of who asked; nobody did where they are None and empty.
+
+    - 1.1 cause, receipt
+    - 1.2 former, initiator_project_id, initiator_roles
     """
 
-    VERSION = "1.1"
+    VERSION = "1.2"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -71,4 +75,7 @@ class PinEvent(base.KongMingObject):
         "wish": base.WishField(nullable=True),
         "cause": fields.StringField(nullable=True),
         "receipt": base.ReceiptField(nullable=True, default=None),
+        "former": base.WishField(nullable=True, default=None),
+        "initiator_project_id": fields.StringField(nullable=True, default=None),
+        "initiator_roles": fields.ListOfStringsField(default=[]),
     }

@@ -60,6 +60,7 @@ class FilterTestCase(base.EmbeddedTestCase):
         uuid: str = UNKNOWN,
         project: str = "telco",
         dedicated: bool = False,
+        exact: bool = True,
         **size: int,
     ) -> choice.Request:
         """Return what Nova would ask for."""
@@ -69,6 +70,7 @@ class FilterTestCase(base.EmbeddedTestCase):
             request_id=REQUEST,
             hint=hint,
             dedicated=dedicated,
+            exact=exact,
             log=logging.getLogger(__name__),
             **(SIZE | size),
         )

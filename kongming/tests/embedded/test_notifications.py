@@ -18,7 +18,9 @@ class NotificationsTestCase(base.EmbeddedTestCase):
     handlers = ("versioned",)
 
     def options(self) -> dict[str, dict[str, Any]]:
-        return {"notifications": {"handlers": list(self.handlers)}}
+        return {
+            "notifications": {"handlers": list(self.handlers), "exact_projects": ["telco", "shop"]}
+        }
 
     def setUp(self) -> None:
         super().setUp()

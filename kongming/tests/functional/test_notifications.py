@@ -16,7 +16,9 @@ KEY = "kongming-vcpu-pinning"
 
 
 class ConductorsTest(ControlPlaneCase):
-    settings: ClassVar[dict[str, dict[str, Any]]] = {"notifications": {"handlers": "versioned"}}
+    settings: ClassVar[dict[str, dict[str, Any]]] = {
+        "notifications": {"handlers": "versioned", "exact_projects": "*"}
+    }
     conductors: ClassVar[list[services.Program]]
     nova: ClassVar[nova.Publisher]
 

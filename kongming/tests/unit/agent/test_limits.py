@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the operator withholds from instances."""
 
-from kongming.agent.limits import Limits, LimitsError
+from typing import Any
+
+from kongming.agent.limits import Limits, LimitsError, nonsense
 from kongming.tests import base
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.placement import EMULATOR, MEMORY, Part, Placement
@@ -40,3 +42,48 @@ class LimitsTest(base.TestCase):
         ):
             error = self.assertRaises(LimitsError, self.limits, managed, reserved)
             self.assertEqual(message, str(error))
+
+    def test_only_emulator_threads_and_memory_of_next_start_differ(self) -> None:
+        placement = Placement({Part("iothread", 1): 0b100, Part("start"): 0b100, MEMORY: 0b100})
+        reason = "I/O thread 1: pCPU 2 is not among [agent] managed_cpus"
+        self.assertEqual([reason], self.limits("0-1").refusals(placement))
+        self.assertEqual(
+            ["emulator: pCPU 2 is not among [agent] managed_cpus"],
+            self.limits("0-1").refusals(Placement({EMULATOR: 0b111})),
+        )
+
+
+class NonsenseTest(base.BareTestCase):
+    def test_what_conductors_ask_for(self) -> None:
+        placement = Placement({Part("vcpu", 0): 1, EMULATOR: 6, MEMORY: 2, Part("start"): 1})
+        numbers: dict[Part, int] = {
+            Part("vcpu_quota", 0): -1,
+            Part("emulator_quota"): 1000,
+            Part("global_period"): 1000000,
+            Part("vcpu_weight", 3): 10000,
+            Part("cpu_shares"): 1024,
+        }
+        self.assertEqual([], nonsense(placement | numbers))  # type: ignore[arg-type]
+
+    def test_anything_else(self) -> None:
+        parts: list[tuple[Any, Any]] = [
+            (Part("vcpu", 0), 0),
+            (EMULATOR, -1),
+            (MEMORY, 0),
+            (Part("iothread", 1), "4"),
+            (Part("vcpu", 0), True),
+            (Part("vcpu", 0), 1.0),
+            (Part("vcpu", 0), None),
+            (Part("vcpu", "0"), 1),  # type: ignore[arg-type]
+            (Part("colour", 0), 1),  # type: ignore[arg-type]
+            (Part("colour_quota", 0), 1),  # type: ignore[arg-type]
+            (Part("vcpu_quota", 0), -2),
+            (Part("vcpu_quota", 0), 999),
+            (Part("vcpu_period", 0), 10**9),
+            (Part("cpu_shares"), 0),
+            (Part("vcpu_weight", 0), 10001),
+            (Part("global_quota"), 2**70),
+            (Part("global_quota"), "much"),
+        ]
+        for part, value in parts:
+            self.assertEqual(1, len(nonsense(Placement({part: value}))), f"{part!r} {value!r}")

@@ -24,6 +24,7 @@ class FollowerTestCase(ConductorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.told: list[str | None] = []
+        self.configuration.set("exact_projects", ["telco"], "notifications")
         self.follower = Follower(self.conf, self.tell)
         self.report(full=True)
 

@@ -347,7 +347,7 @@ class FingerprintTest(base.TestCase):
         "Moving": "1.0-9e36519e744ee756ff38399304b49bb8",
         "Outcome": "1.2-04b5da395b50a4cec9dc25e591514913",
         "Pin": "1.1-b368f8e35dfb67033394573c9640e7d6",
-        "PinEvent": "1.1-43ac3e8d24041c8804523de073b1c0ce",
+        "PinEvent": "1.2-ae799475b6851b00ceda7e22409c8b4b",
         "Report": "1.1-9ed1244619aa61a2a1351559203ba80e",
     }
 
