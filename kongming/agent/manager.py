@@ -182,10 +182,11 @@ class AgentManager:
     def _refusal(self, pin: rpc.Unreadable) -> list[objects.Outcome]:
         """Return the outcome that a conductor is told of a pin, if it says whose it is."""
         held = self._store.get(str(pin.fields.get("instance_uuid")))
+        whose = ("instance_uuid", "generation", "arrival")
         try:
             return [
                 objects.Outcome(
-                    **{name: pin.fields[name] for name in ("instance_uuid", "generation", "arrival")},
+                    **{name: pin.fields[name] for name in whose},
                     result="failed",
                     reason=f"the agent does not understand it: {pin.reason}",
                     in_force=None if held is None else held.in_force,

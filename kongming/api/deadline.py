@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets that give up in time: a byte now and then keeps no thread of the server busy."""
 
-import _pyio
 import functools
 import socket
 import time
@@ -55,15 +54,16 @@ class _Timed(socket.SocketIO):
         return super().write(data)
 
 
-class _Reader(makefile.StreamReader):  # type: ignore[misc]
+class _Reader(makefile.StreamReader):
     def __init__(self, raw: _Timed, bufsize: int) -> None:
-        _pyio.BufferedReader.__init__(self, raw, bufsize)  # type: ignore[arg-type]
+        # not that of the class above, which makes a socket file of its own
+        super(makefile.StreamReader, self).__init__(raw, bufsize)
         self.bytes_read = 0
 
 
-class _Writer(makefile.StreamWriter):  # type: ignore[misc]
+class _Writer(makefile.StreamWriter):
     def __init__(self, raw: _Timed, bufsize: int) -> None:
-        _pyio.BufferedWriter.__init__(self, raw, bufsize)  # type: ignore[arg-type]
+        super(makefile.StreamWriter, self).__init__(raw, bufsize)
         self.bytes_written = 0
 
 

@@ -89,7 +89,7 @@ def _wished(client: Client, request: Request) -> dict[str, Any]:
     wish = hint.parse(request.hint)
     if isinstance(wish, hint.PinOf):
         pin = client.pin(wish.instance_uuid, request.request_id)
-        if not _is_own(pin, request):
+        if pin is None or not _is_own(pin, request):
             raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
         wish = hint.wish_of(pin)
     try:
@@ -101,14 +101,19 @@ def _wished(client: Client, request: Request) -> dict[str, Any]:
         for field in understood.named_places:
             raise hint.HintError(f"{field}: you may not name pCPUs, NUMA nodes or devices")
     for uuid in understood.neighbours:
-        pin = client.pin(uuid, request.request_id)
-        if not (_is_own(pin, request) or _is_own(client.instance(uuid, request.request_id), request)):
+        if not any(
+            found is not None and _is_own(found, request)
+            for found in (
+                client.pin(uuid, request.request_id),
+                client.instance(uuid, request.request_id),
+            )
+        ):
             raise hint.HintError(f"instance {uuid} is not known")
     return wish
 
 
-def _is_own(found: Mapping[str, Any] | None, request: Request) -> bool:
-    return found is not None and found.get("project_id") == request.owner["project_id"]
+def _is_own(found: Mapping[str, Any], request: Request) -> bool:
+    return found.get("project_id") == request.owner["project_id"]
 
 
 def _find(

@@ -22,7 +22,7 @@ Amounts = Mapping[str, int]
 def limits(session: orm.Session, project_id: str) -> dict[str, int]:
     """Return how much a project may have of each resource; -1 is as much as there is."""
     query = sa.select(Quota.resource, Quota.limit).where(Quota.project_id == project_id)
-    own = {resource: limit for resource, limit in session.execute(query)}
+    own = dict(session.execute(query).tuples().all())
     return {name: own.get(name, getattr(cfg.CONF.quota, name)) for name in RESOURCES}
 
 

@@ -6,21 +6,12 @@ import functools
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+import requests
 import yaml
 
 LINES = ("own", "others", "absent", "any")
-
-
-class Answer(Protocol):
-    """What an HTTP client returns."""
-
-    status_code: int
-    text: str
-
-    def json(self) -> Any:
-        """The body."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +79,7 @@ class World:
     :param hosts: two hosts that are there
     """
 
-    ask: Callable[[str, str, str, Any, str], Answer]
+    ask: Callable[[str, str, str, Any, str], requests.Response]
     uuids: Mapping[str, str]
     projects: Mapping[str, str]
     hosts: Sequence[str]

@@ -227,7 +227,9 @@ class MappingsController(Collection):
         granted.insist_on_places(request.context, ["cpu_mappings"])
         wish = dataclasses.replace(pin.wish, vcpus={}, every_vcpu=cpus)
         return _mapping(
-            request.conductor.update_pin(request.context, pin.instance_uuid, pin.project_id, wish, None)
+            request.conductor.update_pin(
+                request.context, pin.instance_uuid, pin.project_id, wish, None
+            )
         )
 
     patch = put

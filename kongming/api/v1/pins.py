@@ -187,12 +187,15 @@ class HistoryController(Document):
         uuid = canonical(instance_uuid, missing)
         with engine.reader() as session:
             events = [objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, uuid)]
-        if not events:
+        # a pin may have been another project's before
+        visible = {
+            event.project_id: policy.allows(pecan.request.context, rules.GET, event)
+            for event in {event.project_id: event for event in events}.values()
+        }
+        shown = [_event(event) for event in events if visible[event.project_id]]
+        if not shown:
             raise missing
-        policy.authorize_owned(
-            pecan.request.context, rules.GET, rules.GET, events[-1], hidden=missing
-        )
-        return {"history": [_event(event) for event in events]}
+        return {"history": shown}
 
 
 class PinsController(Collection):
@@ -268,7 +271,9 @@ class PinsController(Collection):
         wish = asked.wish()
         granted.check(request.context, wish)
         return show(
-            request.conductor.update_pin(request.context, pin.instance_uuid, pin.project_id, wish, generation)
+            request.conductor.update_pin(
+                request.context, pin.instance_uuid, pin.project_id, wish, generation
+            )
         )
 
     @pecan.expose("json")

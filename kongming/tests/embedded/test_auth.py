@@ -273,7 +273,7 @@ class MemberTest(AuthTestCase):
         self.post("telco", VNF, cpu_policy="dedicated", vcpus={"*": "4-7"})
         wish = {"vcpus": {"*": "7-8"}}
         answer = self.post("shop", OTHER, expect=409, **wish)
-        self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", "the pin of another instance")
+        self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", "pin of another instance")
         self.assertNotIn(VNF, answer.text)
         answer = self.post("admin", OTHER, expect=409, **wish)
         self.assert_error(answer, 409, "cpu_already_claimed", "pCPU 7 ", VNF)

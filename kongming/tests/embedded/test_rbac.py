@@ -57,7 +57,9 @@ class MatrixTest(base.SharedTestCase):
         )
 
     @classmethod
-    def ask(cls, persona: str, method: str, path: str, body: Any, version: str) -> rbac.Answer:
+    def ask(
+        cls, persona: str, method: str, path: str, body: Any, version: str
+    ) -> requests.Response:
         headers = {
             "X-Auth-Token": PERSONAS[persona],
             "OpenStack-API-Version": f"resource_pin {version}",

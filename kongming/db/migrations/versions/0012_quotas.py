@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of projects, and a row to lock for each project that has one."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
 down_revision = "0009"
 
-_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+_TABLE: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 
 
 def upgrade() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 from kongming import objects
 from kongming.agent import reconciler, transaction
-from kongming.agent.reconciler import CALLED_OFF
 from kongming.agent.store import Store
 from kongming.agent.transaction import Interrupted, NotApplied
 from kongming.hypervisor.driver import HypervisorError, InstanceGone, Move, Scope
+from kongming.objects.report import CALLED_OFF
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import VCPU_0, VCPU_1, VNF, pin
 from kongming.topology.placement import EMULATOR, MEMORY, MEMORY_AT_START, Placement

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import json
+import select
 import socket
 import threading
 import time
@@ -196,3 +198,17 @@ class ServerTest(base.TestCase):
         start = time.monotonic()
         self.servers[0].stop()
         self.assertLess(time.monotonic() - start, 2)
+
+    def test_request_that_comes_in_drops(self) -> None:
+        self.configuration.set("request_timeout", 1, "api")
+        for request in (b"GET / HTTP/1.1\r\nX-Drop: ", b"POST /read HTTP/1.1\r\nHost: x\r\n"):
+            with socket.create_connection(self.socket.getsockname(), timeout=20) as connection:
+                connection.sendall(request)
+                start = time.monotonic()
+                with contextlib.suppress(OSError):
+                    while time.monotonic() - start < 15:
+                        connection.sendall(b"a")
+                        if select.select([connection], [], [], 0.1)[0]:
+                            break
+                self.assertLess(time.monotonic() - start, 10)
+        self.eventually(lambda: self.servers[0].requests.idle == 10)

@@ -555,9 +555,7 @@ class RaceTest(base.ConductorTestCase):
             move = functools.partial(self.report, self.instance(A, "two"), host="two")
             moves: list[Callable[[], Any]] = [move]
 
-            def look_up_and_move(
-                uuid: str, moves: list[Callable[[], Any]] = moves
-            ) -> tuple[str | None, str | None]:
+            def look_up_and_move(uuid: str, moves: list[Callable[[], Any]] = moves) -> Any:
                 found = look_up(uuid)
                 if moves:
                     moves.pop()()

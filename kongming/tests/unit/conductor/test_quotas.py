@@ -175,7 +175,7 @@ class RaceTest(QuotaTestCase):
         results = self.race(*calls)
         granted = [result for result in results if isinstance(result, objects.Pin)]
         refused = [result for result in results if isinstance(result, exception.QuotaExceeded)]
-        self.assertEqual((2, 4), (len(granted), len(refused)), results)
+        self.assertEqual((2, 4), (len(granted), len(refused)), str(results))
         self.assertEqual((2, 4), self.used()[:2])
 
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What answers tell browsers, what pages of other sites may, and how fast clients may be."""
+
+from typing import Any, ClassVar
+
+import requests
+from oslo_config import cfg
+from oslo_middleware import cors
+
+from kongming.tests.embedded import base, test_auth
+
+EXPECTED = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+ORIGIN = "https://map.example.org"
+
+
+class HeadersTest(test_auth.AuthTestCase):
+    def assert_safe(self, headers: Any) -> None:
+        for name, value in EXPECTED.items():
+            self.assertEqual(value, headers.get(name), name)
+        self.assertIn("frame-ancestors 'none'", headers["Content-Security-Policy"])
+        self.assertNotIn("Strict-Transport-Security", headers)
+        self.assertNotIn("Access-Control-Allow-Origin", headers)
+
+    def test_every_answer(self) -> None:
+        for token, method, path in (
+            (None, "GET", "/"),
+            (None, "GET", "/v1/openapi.json"),
+            (None, "GET", "/v1/pins"),
+            ("wrong", "GET", "/v1/pins"),
+            ("telco", "GET", "/v1/pins"),
+            ("telco", "GET", "/v1/colours"),
+            ("telco", "BREW", "/v1/pins"),
+            ("telco member", "GET", "/v1/hosts"),
+        ):
+            answer = self.ask(token, method, path, headers={"Origin": ORIGIN})
+            self.assert_safe(answer.headers)
+        # what never reaches the application
+        refused = self.raw(b"nonsense\r\n\r\n")
+        self.assertEqual(400, refused.status)
+        self.assert_safe(refused.headers)
+
+    def test_pages_of_other_sites_are_not_asked_for(self) -> None:
+        preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+        answer = requests.options(f"{self.kongming.url}/v1/pins", headers=preflight, timeout=30)
+        self.assertEqual(401, answer.status_code)
+        self.assert_safe(answer.headers)
+
+
+class CorsTest(base.EmbeddedTestCase):
+    def options(self) -> dict[str, dict[str, Any]]:
+        cfg.CONF.register_opts(cors.CORS_OPTS, "cors")
+        return {"cors": {"allowed_origin": [ORIGIN]}}
+
+    def test_those_that_are_named_are_let_in(self) -> None:
+        preflight = {
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "X-Auth-Token, OpenStack-API-Version",
+        }
+        answer = requests.options(f"{self.kongming.url}/v1/pins", headers=preflight, timeout=30)
+        self.assertEqual(ORIGIN, answer.headers["Access-Control-Allow-Origin"])
+        self.assertIn("X-Auth-Token", answer.headers["Access-Control-Allow-Headers"])
+        answer = self.get("/v1/pins", headers={"Origin": ORIGIN})
+        self.assertEqual(ORIGIN, answer.headers["Access-Control-Allow-Origin"])
+        answer = self.get("/v1/pins", headers={"Origin": "https://example.com"})
+        self.assertNotIn("Access-Control-Allow-Origin", answer.headers)
+
+
+class RateTest(test_auth.AuthTestCase):
+    api_options: ClassVar[dict[str, Any]] = {
+        "auth_strategy": "keystone",
+        "request_rate": 0.001,
+        "request_burst": 3,
+    }
+
+    def test_each_project_has_its_own(self) -> None:
+        statuses = [self.ask("telco", "GET", "/v1/pins").status_code for _ in range(3)]
+        self.assertEqual([200] * 3, statuses)
+        for token in ("telco", "telco reader"):
+            answer = self.ask(token, "GET", "/v1/pins")
+            self.assert_error(answer, 429, "too_many_requests")
+            self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.assertEqual(200, self.ask("shop", "GET", "/v1/pins").status_code)
+        for _ in range(9):
+            self.assertEqual(200, self.ask("nova", "GET", "/v1/pins").status_code)
