@@ -22,8 +22,10 @@ Amounts = Mapping[str, int]
 def limits(session: orm.Session, project_id: str) -> dict[str, int]:
     """Return how much a project may have of each resource; -1 is as much as there is."""
     query = sa.select(Quota.resource, Quota.limit).where(Quota.project_id == project_id)
-    own = dict(session.execute(query).tuples().all())
-    return {name: own.get(name, getattr(cfg.CONF.quota, name)) for name in RESOURCES}
+    found: dict[str, int] = {name: getattr(cfg.CONF.quota, name) for name in RESOURCES}
+    for resource, limit in session.execute(query):
+        found[resource] = limit
+    return found
 
 
 def is_limited(session: orm.Session, project_id: str) -> bool:

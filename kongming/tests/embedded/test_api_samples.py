@@ -59,6 +59,9 @@ STORY = (
     ("pins/relocate", MOVING),
     ("pins/move", None),
     ("pins/cancel-move", "failed"),
+    ("quotas/set", None),
+    ("quotas/show", None),
+    ("quotas/reset", None),
 )
 
 

@@ -34,9 +34,10 @@ class SecretsTest(test_auth.AuthTestCase):
         conf = cfg.ConfigOpts()
         for group, options in [*opts.list_opts(), *messaging.list_opts(), *database.list_opts()]:
             conf.register_opts(options, group=None if group == "DEFAULT" else group)
+        conf([])
         password = loading.get_auth_plugin_conf_options("password")
         conf.register_opts(password, group="keystone_authtoken")
-        conf([])
+        conf.set_override("auth_url", "https://identity.example.org", "keystone_authtoken")
         for name, group, value in (
             ("password", "keystone_authtoken", "secret-1"),
             ("connection", "database", "mysql+pymysql://u:secret-2@db/kongming"),
