@@ -9,6 +9,7 @@ import requests
 from kongming.tests.functional.fixtures import process
 from kongming.tests.openstack import base
 from kongming.tests.openstack.fixtures import cloud
+from kongming.tests.openstack.fixtures.client import Client
 
 CPU = min(os.sched_getaffinity(0))
 
@@ -27,7 +28,9 @@ class TokenTest(base.KongMingCase):
             self.assertEqual(401, answer.status_code, answer.text)
 
     def test_a_member_may_not_see_hosts(self) -> None:
-        answer = self.kongming.client(self.cloud.demo).get("/v1/hosts")
+        self.cloud.add_user("plain", "demo", ("member",))
+        plain = Client(self.cloud.configuration.auth_url, "plain", "demo")
+        answer = self.kongming.client(plain).get("/v1/hosts")
         self.assertEqual(403, answer.status_code, answer.text)
 
     def test_the_catalogue_leads_to_the_api(self) -> None:
