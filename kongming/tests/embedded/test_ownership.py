@@ -3,11 +3,15 @@
 
 from typing import Any
 
+import fixtures
 import requests
+import sqlalchemy as sa
 
+from kongming.conductor.rpcapi import ConductorAPI
+from kongming.db import engine, models
 from kongming.tests import nova
 from kongming.tests.embedded import test_auth
-from kongming.tests.embedded.base import UNKNOWN, rows
+from kongming.tests.embedded.base import UNKNOWN, VNF, rows
 from kongming.tests.embedded.test_auth import MAPPINGS
 
 
@@ -87,3 +91,35 @@ class NovaIsNotConfiguredTest(OwnershipTestCase):
     def test_as_before(self) -> None:
         self.assert_error(self.plan("telco"), 404, "instance_not_found")
         self.assertEqual(201, self.map("telco").status_code)
+
+
+class ChangedOwnerTest(OwnershipTestCase):
+    """Between the look at a pin and its change, it becomes another project's."""
+
+    def test_former_owner_changes_nothing(self) -> None:
+        self.post("telco", VNF)
+        call = ConductorAPI._call
+
+        def lose(*arguments: Any, **keywords: Any) -> Any:
+            with engine.writer() as session:
+                session.execute(sa.update(models.Pin).values(project_id="shop"))
+            return call(*arguments, **keywords)
+
+        with fixtures.MonkeyPatch("kongming.conductor.rpcapi.ConductorAPI._call", lose):
+            for method, path, body in (
+                ("PUT", "/v1/pins/{}", {"vcpus": {"*": "1"}}),
+                ("DELETE", "/v1/pins/{}", None),
+                ("DELETE", "/v1/pins/{}/move", None),
+                ("PATCH", f"{MAPPINGS}/{{}}", {"cpu_mappings": "1"}),
+                ("DELETE", f"{MAPPINGS}/{{}}", None),
+            ):
+                with engine.writer() as session:
+                    session.execute(sa.update(models.Pin).values(project_id="telco"))
+                before = rows("pins")
+                answer = self.ask("telco", method, path.format(VNF), json=body)
+                self.assert_error(answer, 404, "pin_not_found", VNF)
+                (pin,), (was,) = rows("pins"), before
+                self.assertEqual(
+                    (was["generation"], was["wish"], False),
+                    (pin["generation"], pin["wish"], pin["deleted"]),
+                )
