@@ -28,7 +28,7 @@ _PUBLIC = ("/", "/v1", PATH)
 _ABOUT = (
     "Places the threads and the memory of instances on the pCPUs and NUMA nodes of their host."
     " What is not well-formed HTTP, or not complete in time, is refused in the same form with 400,"
-    " 408, 413, 414, 501 or 505, what is not a path or a method here with 404 or 405, and what comes"
+    " 408, 413, 414, 501 or 505, what is not a path or a method here with 404 or 405, what comes"
     " faster than the operator allows with 429."
 )
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every cell of the matrix of personas, calls and owners, with users and roles of a Keystone."""
 
+import functools
 import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -8,8 +9,8 @@ from typing import Any, ClassVar
 import requests
 from keystoneauth1 import adapter
 
-from kongming.tests import rbac
 from kongming.tests import base as tests_base
+from kongming.tests import rbac
 from kongming.tests.openstack import base
 from kongming.tests.openstack.fixtures.client import Client
 from kongming.tests.openstack.fixtures.cloud import FAKE_HOSTS
@@ -58,7 +59,7 @@ class MatrixTest(base.KongMingCase):
         cls.world = rbac.World(cls.ask, uuids, projects, FAKE_HOSTS[:2])
         cls.addClassCleanup(cls.forget)
         for kind in projects:
-            tests_base.eventually(lambda kind=kind: cls.there(uuids[kind]), 30)
+            tests_base.eventually(functools.partial(cls.there, uuids[kind]), 30)
 
     @classmethod
     def there(cls, instance: str) -> bool:
