@@ -94,6 +94,23 @@ def _own_server(context: RequestContext, uuid: str, nova: Nova) -> dict[str, str
     return {"project_id": server.project_id, "user_id": server.user_id}
 
 
+def create_pin(request: Any, pin: objects.Pin, wait: bool, **target: Any) -> objects.Pin:
+    """Have a pin made; see `ConductorAPI.create_pin`.
+
+    :raises PinExists: there is one, which the caller may see
+    :raises InstanceNotFound: there is one of somebody else, who waits for an instance to come
+    """
+    try:
+        stored: objects.Pin = request.conductor.create_pin(request.context, pin, wait, **target)
+    except exception.PinExists:
+        try:
+            load_pin(request.context, pin_rules.GET, pin.instance_uuid)
+        except exception.PinNotFound as error:
+            raise exception.InstanceNotFound(instance_uuid=pin.instance_uuid) from error
+        raise
+    return stored
+
+
 def visible(
     context: RequestContext, see: str, rule: str, project_id: orm.InstrumentedAttribute[Any]
 ) -> sa.ColumnElement[bool]:

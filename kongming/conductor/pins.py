@@ -39,9 +39,6 @@ def create(
         if hidden or (instance is None and not wait):
             raise exception.InstanceNotFound(instance_uuid=uuid)
         if row is not None and not row.deleted and not _is_void(row, instance):
-            if claims.is_others(pin, row):
-                # that somebody else waits for it is nobody's business
-                raise exception.InstanceNotFound(instance_uuid=uuid)
             raise exception.PinExists(instance_uuid=uuid)
         if row is None:
             row = models.Pin(instance_uuid=uuid, generation=0, arrival=0)

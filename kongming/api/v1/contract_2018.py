@@ -14,7 +14,14 @@ from wsme import types as wtypes
 
 from kongming import exception, objects, policy
 from kongming.api import body, described, granted, links
-from kongming.api.loaded import canonical, future_owner, load_instance, load_pin, visible
+from kongming.api.loaded import (
+    canonical,
+    create_pin,
+    future_owner,
+    load_instance,
+    load_pin,
+    visible,
+)
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
 from kongming.db import engine, hosts, instances, models, paging, pins
@@ -204,7 +211,7 @@ class MappingsController(Collection):
         wait = asked.wait_until_active is True
         owner = future_owner(request.context, asked, uuid, wait, request.nova)
         pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
-        stored = request.conductor.create_pin(request.context, pin, wait=wait)
+        stored = create_pin(request, pin, wait)
         pecan.response.status = 201
         location = links.to(request, "instance_cpu_mappings", uuid)[0].href
         pecan.response.location = location

@@ -9,7 +9,7 @@ from wsme.rest import json as wsme_json
 
 from kongming import exception, objects, policy
 from kongming.api import body, described, granted, links, query
-from kongming.api.loaded import canonical, future_owner, load_pin, visible
+from kongming.api.loaded import canonical, create_pin, future_owner, load_pin, visible
 from kongming.api.microversion import Version, Versioned
 from kongming.api.routes import Collection, Document
 from kongming.api.v1.moves import Move, MoveController, Receipt, shown
@@ -251,7 +251,7 @@ class PinsController(Collection):
         wait = body.has(asked, "project_id") or (planned and _plans_own(request))
         owner = future_owner(request.context, asked, uuid, wait, request.nova)
         pin = objects.Pin(instance_uuid=uuid, wish=wish, **owner)
-        stored = request.conductor.create_pin(request.context, pin, wait, **_target(asked))
+        stored = create_pin(request, pin, wait, **_target(asked))
         pecan.response.status = 201
         pecan.response.location = links.to(request, "pins", uuid)[0].href
         return show(stored)

@@ -107,6 +107,22 @@ class ChoiceTest(FilterTestCase):
         self.assertIsNone(self.reserved_on())
         self.assertEqual(found, self.choose("0-3"))
 
+    def test_places_are_for_those_who_may_name_them(self) -> None:
+        for hint, field in (
+            ("0-3", "vcpus.*"),
+            ('{"emulator": "0"}', "emulator"),
+            ('{"memory": {"nodes": "0"}}', "memory.nodes"),
+            # what the filter does not know is no way around
+            ('{"vcpus": {"0": "1"}, "colour": "red"}', "vcpus.0"),
+        ):
+            self.assertIn(f"{field}: you may not name", self.refusal(hint, exact=False))
+        self.assertTrue(self.choose(DEDICATED, exact=False).kept)
+
+    def test_neighbours_are_of_the_same_project(self) -> None:
+        self.assertIn(f"{OTHER} is not known", self.refusal(f'{{"avoid": ["{OTHER}"]}}'))
+        self.assertIn("is not known", self.refusal(f'{{"near": "{OTHER}"}}', exact=False))
+        self.choose(f'{{"avoid": ["{VNF}"]}}')
+
     def test_dedicated(self) -> None:
         found = self.choose(DEDICATED)
         self.assertTrue(found.kept)

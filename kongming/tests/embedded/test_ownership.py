@@ -88,6 +88,12 @@ class NovaIsAskedTest(OwnershipTestCase):
 
 
 class NovaIsNotConfiguredTest(OwnershipTestCase):
+    def test_who_waits_for_an_instance_is_not_told_to_others(self) -> None:
+        self.assertEqual(201, self.map("shop").status_code)
+        self.assert_error(self.map("telco"), 404, "instance_not_found", UNKNOWN)
+        for token in ("shop", "admin"):
+            self.assert_error(self.map(token), 409, "pin_exists", UNKNOWN)
+
     def test_as_before(self) -> None:
         self.assert_error(self.plan("telco"), 404, "instance_not_found")
         self.assertEqual(201, self.map("telco").status_code)

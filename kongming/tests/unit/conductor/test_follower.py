@@ -12,7 +12,7 @@ from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import reservations as db_reservations
 from kongming.tests import nova
-from kongming.tests.unit.conductor.base import A, B, ConductorTestCase
+from kongming.tests.unit.conductor.base import A, B, C, ConductorTestCase, D
 from kongming.topology.answer import Size
 from kongming.topology.wish import Wish
 
@@ -149,6 +149,49 @@ class OriginTest(FollowerTestCase):
         self.delete(A)
         self.metadata("4")
         self.assertFalse(self.row(A).deleted)
+
+
+class PlacesTest(FollowerTestCase):
+    """Of a project whose members may not name them, and ask for so much CPU time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.configuration.set("exact_projects", ["shop"], "notifications")
+        self.follower = Follower(self.conf, self.tell)
+        self.run_instances(A, B)
+
+    def test_not_named(self) -> None:
+        for value in ("4-5", '{"memory": {"nodes": "0"}}', '{"emulator": "0"}'):
+            self.metadata(value)
+            self.assertIsNone(self.row_or_none(A))
+            self.assertIn("policy does not allow resource_pin:places:name", self.log.output)
+
+    def test_described(self) -> None:
+        self.metadata('{"cpu_policy": "dedicated"}')
+        self.assertEqual("pending", self.row(A).status)
+        self.metadata("4")
+        self.assertEqual(["created", "refused"], self.events(A))
+
+    def test_cpu_time(self) -> None:
+        self.metadata('{"qos": {"cpu_shares": 4096}}')
+        self.assertIsNone(self.row_or_none(A))
+        self.metadata('{"qos": {"cpu_shares": 512}}')
+        self.assertEqual("pending", self.row(A).status)
+
+    def test_neighbours_of_others(self) -> None:
+        self.report(self.instance(C, project_id="shop"))
+        for uuid in (C, D):
+            self.metadata(f'{{"avoid": ["{uuid}"]}}')
+            self.assertIsNone(self.row_or_none(A))
+            self.assertIn(f"avoid: instance {uuid} is not known", self.log.output)
+        self.metadata(f'{{"avoid": ["{B}"]}}')
+        self.assertEqual("pending", self.row(A).status)
+
+    def test_all_projects(self) -> None:
+        self.configuration.set("exact_projects", ["*"], "notifications")
+        self.follower = Follower(self.conf, self.tell)
+        self.metadata("4-5")
+        self.assertEqual("pending", self.row(A).status)
 
 
 class RefusedTest(FollowerTestCase):

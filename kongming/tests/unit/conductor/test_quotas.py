@@ -204,11 +204,6 @@ class OwnerTest(base.ConductorTestCase):
         pins.update(self.context, A, Wish(), None, project_id="shop")
         pins.delete(self.context, A, project_id="shop")
 
-    def test_who_waits_for_an_instance_is_not_told_to_others(self) -> None:
-        self.create(B, wait=True, project_id="telco")
-        self.refused(exception.InstanceNotFound, self.create, B, wait=True, project_id="shop")
-        self.refused(exception.PinExists, self.create, B, wait=True, project_id="telco")
-
     def test_who_waited_for_what_is_others_does_not_keep_them_from_it(self) -> None:
         self.create(B, wait=True, project_id="thief")
         self.report(self.instance(B, project_id="shop"))
