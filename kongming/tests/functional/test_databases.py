@@ -6,7 +6,7 @@ from typing import Any
 
 from kongming.tests import base, migrations
 from kongming.tests.functional.fixtures import mariadb, postgresql
-from kongming.tests.unit.conductor import test_pins, test_reports
+from kongming.tests.unit.conductor import test_pins, test_quotas, test_reports
 
 _numbers = itertools.count()
 
@@ -47,6 +47,14 @@ class MariaDBRaceTest(_OnMariaDB, test_pins.RaceTest):
 
 
 class PostgreSQLRaceTest(_OnPostgreSQL, test_pins.RaceTest):
+    pass
+
+
+class MariaDBQuotaRaceTest(_OnMariaDB, test_quotas.RaceTest):
+    pass
+
+
+class PostgreSQLQuotaRaceTest(_OnPostgreSQL, test_quotas.RaceTest):
     pass
 
 
