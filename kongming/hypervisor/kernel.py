@@ -19,6 +19,7 @@ from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
 
 # When this machine was booted, in s since the epoch, by the clock as it now is.
 _BOOT = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+_CAPABILITIES = "CAP_SYS_PTRACE, CAP_SYS_NICE or CAP_DAC_OVERRIDE"
 # QEMU names its threads so because libvirt always starts it with debug-threads=on.
 _NAMES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
     ("vcpu", re.compile(rb"CPU (\d+)/")),
@@ -91,9 +92,13 @@ class Kernel:
         with self.process(uuid) as pid:
             for tid, owner, cpus in self._threads(pid):
                 if placement.get(owner, cpus) != cpus:
-                    # the kernel's own threads refuse, and new ones inherit the right mask
-                    with contextlib.suppress(OSError):
+                    try:
                         os.sched_setaffinity(tid, cpuset.members(placement[owner]))
+                    except PermissionError:
+                        raise
+                    except OSError:
+                        # the kernel's own threads refuse, and new ones inherit the right mask
+                        continue
 
     def threads(self, uuid: str) -> list[Thread]:
         """Return all threads of an instance with what the kernel has counted for each.
@@ -194,7 +199,11 @@ class Kernel:
         except (FileNotFoundError, ProcessLookupError) as error:
             raise InstanceGone(gone) from error
         except PermissionError as error:
-            raise HypervisorError(f"may not look at the process of instance {uuid}") from error
+            what = f" ({error.filename})" if error.filename else ""
+            raise HypervisorError(
+                f"may not look at the process of instance {uuid}{what}, or not place its threads:"
+                f" the agent lacks {_CAPABILITIES}"
+            ) from error
 
     def _find(self, uuid: str) -> int | None:
         """Look at the processes, first at those that began after the last look at all."""

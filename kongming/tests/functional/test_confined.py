@@ -2,6 +2,7 @@
 """What an agent needs that is not root: a few capabilities, and it says which it lacks."""
 
 import os
+import pathlib
 from collections.abc import Collection
 from typing import Any, ClassVar
 
@@ -32,6 +33,15 @@ class ConfinedTest(base.BareTestCase):
         cls.host = Libvirtd()
         cls.host.setUp()
         cls.addClassCleanup(cls.host.cleanUp)
+
+    def setUp(self) -> None:
+        super().setUp()
+        # the user is in no group that the daemon lets in
+        socket = pathlib.Path(self.host.uri.partition("socket=")[2])
+        socket.chmod(0o777)
+        for parent in socket.parents:
+            if not parent.stat().st_mode & 1:
+                parent.chmod(0o755)
 
     def pin(self, capabilities: Collection[str]) -> dict[str, Any]:
         """Pin a domain; return the pin when its agent has spoken of it."""
