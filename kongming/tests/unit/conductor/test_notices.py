@@ -5,6 +5,7 @@ from oslo_messaging.notify import _impl_test
 
 from kongming.conductor import history, notices
 from kongming.conductor.retry import Moved, retried
+from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.objects.report import Cause
 from kongming.tests.unit.conductor.base import A, B, ConductorTestCase, outcome
@@ -72,7 +73,7 @@ class NoticesTest(ConductorTestCase):
             {
                 "kongming_object.name": "PinEvent",
                 "kongming_object.namespace": "kongming",
-                "kongming_object.version": "1.1",
+                "kongming_object.version": "1.2",
             },
             message["payload"],
         )
@@ -88,6 +89,27 @@ class NoticesTest(ConductorTestCase):
                 data["wish"]["vcpus"]["*"],
             ),
         )
+
+    def test_who_changed_what_from_what_to_what(self) -> None:
+        self.context = RequestContext(
+            user_id="mano", project_id="telco", roles=["reader", "member"], auth_token="a-token"
+        )
+        self.create(A, "4")
+        self.update(A, "5")
+        self.delete(A)
+        notices.stop()
+        sent = _sent()
+        self.assertNotIn("a-token", str(sent))
+        told = [message["payload"]["kongming_object.data"] for _, message, _, _ in sent]
+        wishes = [
+            tuple(wish and wish["vcpus"]["*"] for wish in (data["former"], data["wish"]))
+            for data in told
+        ]
+        self.assertEqual([(None, "4"), ("4", "5"), ("5", None)], wishes)
+        for data in told:
+            who = tuple(data[f"initiator_{what}"] for what in ("project_id", "roles"))
+            self.assertEqual(("telco", ["member", "reader"]), who)
+            self.assertEqual("mano", data["user_id"])
 
     def test_nothing_is_sent_before_the_commit(self) -> None:
         self.create(A, "4")
