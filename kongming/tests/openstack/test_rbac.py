@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import requests
-from keystoneauth1 import adapter
+from keystoneauth1 import adapter, session
+from keystoneauth1.identity import v3
 
 from kongming.tests import base as tests_base
 from kongming.tests import rbac
@@ -81,6 +82,34 @@ class MatrixTest(base.KongMingCase):
             path, method, json=body, headers=headers
         )
         return answer
+
+
+class ApplicationCredentialTest(base.KongMingCase):
+    """What an operator hands to an orchestrator instead of a password, with some of its roles."""
+
+    def test_roles_are_those_of_the_credential(self) -> None:
+        url = self.cloud.configuration.auth_url
+        self.cloud.add_user("rbac-mano", "rbac-mano", ("member", "resource_pin"))
+        user = Client(url, "rbac-mano", "rbac-mano")
+        identity = user.service("identity")
+        path = f"/users/{user.session.get_user_id()}/application_credentials"
+        for name, roles, expected in (
+            ("whole", ("member", "resource_pin"), 200),
+            ("plain", ("member",), 403),
+        ):
+            asked = {"name": name, "roles": [{"name": role} for role in roles]}
+            answer = identity.post(path, json={"application_credential": asked}).json()
+            made = answer["application_credential"]
+            auth = v3.ApplicationCredential(
+                auth_url=url,
+                application_credential_id=made["id"],
+                application_credential_secret=made["secret"],
+            )
+            api = adapter.Adapter(
+                session.Session(auth=auth), endpoint_override=self.kongming.url, raise_exc=False
+            )
+            self.assertEqual(200, api.get("/v1/pins").status_code, name)
+            self.assertEqual(expected, api.get("/v1/hosts").status_code, name)
 
 
 def server(instance: str, project_id: str) -> dict[str, Any]:
