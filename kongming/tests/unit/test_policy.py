@@ -20,8 +20,8 @@ class ScopeTest(base.TestCase):
             ({"domain_id": "default"}, False),
         ):
             context = RequestContext(roles=["admin"], **scope)
-            self.assertEqual(allowed, policy.allows(context, hosts.GET), scope)
-            self.assertEqual(allowed, policy.allows(context, pins.GET, context), scope)
+            self.assertEqual(allowed, policy.allows(context, hosts.GET), str(scope))
+            self.assertEqual(allowed, policy.allows(context, pins.GET, context), str(scope))
         context = RequestContext(roles=["admin"], system_scope="all")
         self.assertRaises(exception.Forbidden, policy.authorize, context, hosts.GET)
 
