@@ -12,7 +12,7 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import notices, pins, quotas, reports, reservations
+from kongming.conductor import arguments, notices, pins, quotas, reports, reservations
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
@@ -20,8 +20,6 @@ from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
-from kongming.topology.fit import Size
-from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
 
@@ -89,6 +87,7 @@ class ConductorManager:
         size: Mapping[str, Any] | None = None,
     ) -> objects.Pin:
         """Store a new pin and set the agents that it concerns to work."""
+        arguments.instance(pin.instance_uuid)
         target = None if host is None or size is None else self._target(host, size)
         stored = pins.create(context, pin, wait, target)
         for concerned in {stored.host, host}:
@@ -106,7 +105,8 @@ class ConductorManager:
         project_id: str | None = None,
     ) -> objects.Pin:
         """Keep room for an instance on the host where it is expected."""
-        pin = reservations.reserve(context, instance_uuid, self._target(host, size), project_id)
+        uuid = arguments.instance(instance_uuid)
+        pin = reservations.reserve(context, uuid, self._target(host, size), project_id)
         self._tell(context, host)
         return pin
 
@@ -122,7 +122,11 @@ class ConductorManager:
     ) -> objects.Pin:
         """Replace the wish of a pin and set its agent to work."""
         stored = pins.update(
-            context, instance_uuid, Wish.from_dict(wish), generation, project_id=project_id
+            context,
+            arguments.instance(instance_uuid),
+            arguments.wish(wish),
+            generation,
+            project_id=project_id,
         )
         self._tell(context, stored.host)
         return stored
@@ -133,7 +137,8 @@ class ConductorManager:
         self, context: RequestContext, instance_uuid: str, project_id: str | None = None
     ) -> None:
         """Delete a pin and set its agent to work."""
-        self._tell(context, pins.delete(context, instance_uuid, project_id=project_id))
+        uuid = arguments.instance(instance_uuid)
+        self._tell(context, pins.delete(context, uuid, project_id=project_id))
 
     @oslo_messaging.expose
     @_answers
@@ -141,16 +146,17 @@ class ConductorManager:
         self, context: RequestContext, instance_uuid: str, project_id: str | None = None
     ) -> objects.Pin:
         """Call off a move of memory and tell the agent that is at it."""
-        pin = pins.cancel_move(context, instance_uuid, project_id)
+        pin = pins.cancel_move(context, arguments.instance(instance_uuid), project_id)
         self._tell(context, pin.host)
         return pin
 
     @oslo_messaging.expose
+    @_answers
     def set_quota(
         self, context: RequestContext, project_id: str, limits: Mapping[str, int]
     ) -> None:
         """Set the limits of a project."""
-        quotas.set_limits(context, project_id, limits)
+        quotas.set_limits(context, project_id, arguments.limits(limits))
 
     @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
@@ -174,8 +180,7 @@ class ConductorManager:
             return here
 
     def _target(self, host: str, size: Mapping[str, Any]) -> Target:
-        asked = Size(size["vcpus"], size["memory_mib"], tuple(size["iothreads"]))
-        return Target(host, asked, self._waiting_pin_ttl)
+        return Target(host, arguments.size(size), self._waiting_pin_ttl)
 
     def _tell(self, context: RequestContext, host: str | None) -> None:
         if host is None:
