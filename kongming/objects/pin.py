@@ -76,6 +76,6 @@ class PinEvent(base.KongMingObject):
         "cause": fields.StringField(nullable=True),
         "receipt": base.ReceiptField(nullable=True, default=None),
         "former": base.WishField(nullable=True, default=None),
-        "initiator_project_id": fields.StringField(nullable=True),
+        "initiator_project_id": fields.StringField(nullable=True, default=None),  # type: ignore[arg-type]
         "initiator_roles": fields.ListOfStringsField(default=[]),
     }
