@@ -158,7 +158,7 @@ def _page(description: Description) -> list[dict[str, Any]]:
         return []
     word = "|".join(description.sort_keys)
     item = f"(?:{word})(?::(?:asc|desc)?)?"
-    text = {"type": "string", "pattern": "^[ -~]*$", "maxLength": 255}
+    text = {"type": "string", "description": "printable characters", "maxLength": 255}
     shapes = {
         # a larger one gets as many as [api] max_limit allows
         "limit": {"type": "integer", "minimum": 1, "maximum": 999_999_999},

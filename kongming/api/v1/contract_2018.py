@@ -175,7 +175,7 @@ class MappingsController(Collection):
     """``/v1/instance_cpu_mappings``"""
 
     @pecan.expose("json")
-    @described.operation(Mappings)
+    @described.operation(Mappings, refuses=(exception.Forbidden,))
     def get_all(self) -> dict[str, Any]:
         """List the mappings that the caller may see, all at once as in 2018."""
         where = visible(pecan.request.context, rules.GET, rules.ALL_PROJECTS, models.Pin.project_id)
@@ -285,7 +285,7 @@ class InstancesController(Collection):
     """``/v1/instances`` in its old shape."""
 
     @pecan.expose("json")
-    @described.operation(OldInstances)
+    @described.operation(OldInstances, refuses=(exception.Forbidden,))
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see, all at once as in 2018."""
         where = visible(

@@ -54,7 +54,9 @@ class InstancesController(Collection):
     """``/v1/instances``"""
 
     @pecan.expose("json")
-    @described.operation(Instances, filters=FILTERS, sort_keys=SORT_KEYS)
+    @described.operation(
+        Instances, refuses=(exception.Forbidden,), filters=FILTERS, sort_keys=SORT_KEYS
+    )
     def get_all(self) -> dict[str, Any]:
         """List the instances that the caller may see."""
         request = pecan.request

@@ -208,7 +208,7 @@ class PinsController(Collection):
     }
 
     @pecan.expose("json")
-    @described.operation(Pins, filters=FILTERS, sort_keys=SORT_KEYS)
+    @described.operation(Pins, refuses=(exception.Forbidden,), filters=FILTERS, sort_keys=SORT_KEYS)
     def get_all(self) -> dict[str, Any]:
         """List the pins that the caller may see."""
         request = pecan.request
