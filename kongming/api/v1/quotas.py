@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/quotas/{project_id}``: how much a project may hold, and what it does hold."""
 
+import re
 from typing import Any, ClassVar
 
 import pecan
@@ -16,6 +17,8 @@ from kongming.db.quotas import RESOURCES, UNLIMITED
 from kongming.policies import quotas as rules
 
 _HIGHEST = 2**31 - 1
+# Keystone knows which there are; what it makes itself is 32 of 0-9 a-f
+_ID = re.compile(r"[A-Za-z0-9._:@-]{1,255}")
 
 
 class Limit(wtypes.UserType):
@@ -115,7 +118,8 @@ def _authorize(rule: str, project_id: str) -> RequestContext:
     context: RequestContext = pecan.request.context
     if not policy.allows(context, rule, _Project(project_id)):
         raise exception.Forbidden(rule=rule)
-    body.Identifier().read(project_id, "project_id")
+    if not _ID.fullmatch(project_id):
+        raise exception.BadRequest.field("project_id", "is none: 1 to 255 of A-Z a-z 0-9 . _ : @ -")
     return context
 
 
