@@ -79,11 +79,15 @@ def choose(client: Client, request: Request, hosts: list[str]) -> Choice:
 def _wished(client: Client, request: Request) -> dict[str, Any]:
     wish = hint.parse(request.hint)
     if isinstance(wish, dict):
+        if "override" in wish:
+            # the filter may, but it speaks for users
+            raise hint.HintError("override: only administrators may ask for it")
         return wish
     pin = client.pin(wish.instance_uuid, request.request_id)
     if pin is None or pin.get("project_id") != request.owner["project_id"]:
         raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
-    return hint.wish_of(pin)
+    # what an operator allowed one instance is not for all that are made like it
+    return hint.wish_of(pin) | {"override": False}
 
 
 def _find(
@@ -100,6 +104,8 @@ def _find(
         "wish": wish,
         "size": size,
         "hosts": hosts,
+        # whose templates a wish may name
+        "project_id": request.owner["project_id"],
     }
     # last, so that no field of the wish overrides them
     pin = {**wish, "instance_uuid": request.instance_uuid, **request.owner}

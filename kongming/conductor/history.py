@@ -9,7 +9,7 @@ from sqlalchemy import orm
 
 from kongming.conductor import notices
 from kongming.context import RequestContext
-from kongming.db import models, pin_events
+from kongming.db import models, pin_events, templates
 from kongming.topology.relocation import Receipt
 
 LOG = logging.getLogger(__name__)
@@ -21,11 +21,13 @@ def line(
     event: str,
     cause: str | None = None,
     receipt: Receipt | None = None,
+    asked_by: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the row that says what just happened to a pin, and log it.
 
     :param cause: why parts were elsewhere, see `kongming.objects.report.Cause`
     :param receipt: what memory was moved
+    :param asked_by: who or what asked, see `asked_by`, where that is more than a user
     """
     LOG.info(
         "Pin of instance %s %s: generation %s, status %s, host %s, reason: %s, cause: %s",
@@ -50,7 +52,24 @@ def line(
         "wish": pin.wish if event in ("created", "changed") else None,
         "cause": cause,
         "receipt": receipt,
+        "asked_by": asked_by or {},
     }
+
+
+def asked_by(
+    session: orm.Session, context: RequestContext, pin: models.Pin, origin: str | None
+) -> dict[str, Any]:
+    """Return who or what asked for the present wish of a pin, and the template that it follows."""
+    told: dict[str, Any] = {"kind": origin} if origin else {}
+    if pin.template_id is not None:
+        told |= {
+            "template": templates.names(session, [pin.template_id])[pin.template_id],
+            "role": pin.template_role,
+            "version": pin.template_version,
+        }
+        if origin is None and context.user_id is not None:
+            told |= {"kind": "user", "user_id": context.user_id}
+    return told
 
 
 def add(session: orm.Session, context: RequestContext, rows: list[dict[str, Any]]) -> None:

@@ -12,16 +12,16 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import notices, pins, reports, reservations
+from kongming.conductor import notices, pins, reports, reservations, templates
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
 from kongming.topology.fit import Size
-from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
 
@@ -33,13 +33,17 @@ _answers = oslo_messaging.expected_exceptions(
     exception.PinNotFound,
     exception.PinExists,
     exception.StaleGeneration,
+    exception.StaleTemplate,
+    exception.TemplateExists,
+    exception.TemplateInUse,
+    exception.TemplateNotFound,
 )
 
 
 class ConductorManager:
     """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
 
-    target = oslo_messaging.Target(version="1.2")
+    target = oslo_messaging.Target(version="1.3")
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._transport = rpc.transport(conf)
@@ -113,9 +117,12 @@ class ConductorManager:
         instance_uuid: str,
         wish: Mapping[str, Any],
         generation: int | None,
+        template_id: str | None = None,
+        role: str | None = None,
     ) -> objects.Pin:
-        """Replace the wish of a pin and set its agent to work."""
-        stored = pins.update(context, instance_uuid, Wish.from_dict(wish), generation)
+        """Replace what a pin asks for and set its agent to work."""
+        asked = Asked(wish, template_id, role)
+        stored = pins.update(context, instance_uuid, asked, generation)
         self._tell(context, stored.host)
         return stored
 
@@ -132,6 +139,34 @@ class ConductorManager:
         pin = pins.cancel_move(context, instance_uuid)
         self._tell(context, pin.host)
         return pin
+
+    @oslo_messaging.expose
+    @_answers
+    def create_template(
+        self, context: RequestContext, template: objects.Template
+    ) -> objects.Template:
+        """Store a new template."""
+        return templates.create(context, template)
+
+    @oslo_messaging.expose
+    @_answers
+    def update_template(
+        self,
+        context: RequestContext,
+        template_id: str,
+        content: dict[str, Any],
+        shared: bool | None,
+        base_version: int | None,
+        batch_size: int,
+    ) -> objects.Template:
+        """Give a template a new version."""
+        return templates.update(context, template_id, content, shared, base_version, batch_size)
+
+    @oslo_messaging.expose
+    @_answers
+    def delete_template(self, context: RequestContext, template_id: str) -> None:
+        """Delete a template."""
+        templates.delete(context, template_id)
 
     @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:

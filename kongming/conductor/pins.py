@@ -4,16 +4,16 @@
 from oslo_utils import timeutils
 
 from kongming import exception, objects
-from kongming.conductor import claims, history, reservations
+from kongming.conductor import claims, history, reservations, wishes
 from kongming.conductor.locked import Locked, everything_of
 from kongming.conductor.reservations import Target
 from kongming.conductor.retry import retried
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import hosts, models, pin_events, pins
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.topology.placement import Placement
-from kongming.topology.wish import Wish
 
 
 @retried
@@ -47,8 +47,9 @@ def create(
         row.created_at = timeutils.utcnow()
         row.updated_at = None
         row.origin = origin
+        wishes.give(held.session, row, Asked.of(pin))
         try:
-            _decide(held, row, pin.wish)
+            _decide(held, row)
         except exception.NOT_GRANTED as error:
             # what is yet to be released has a placement that must not be forgotten
             if origin is None or row.in_force is not None:
@@ -57,7 +58,9 @@ def create(
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
         held.session.add(row)
-        history.add(held.session, context, [history.line(context, row, "created")])
+        asked_by = history.asked_by(held.session, context, row, origin)
+        line = history.line(context, row, "created", asked_by=asked_by)
+        history.add(held.session, context, [line])
         return objects.Pin.from_row(row)
 
 
@@ -65,11 +68,11 @@ def create(
 def update(
     context: RequestContext,
     uuid: str,
-    wish: Wish,
+    asked: Asked,
     generation: int | None,
     origin: str | None = None,
 ) -> objects.Pin:
-    """Replace the wish of a pin, and its origin; see `ConductorAPI.update_pin`."""
+    """Replace what a pin asks for, and its origin; see `ConductorAPI.update_pin`."""
     with everything_of(uuid) as held:
         row = held.pin
         if row is None or row.deleted:
@@ -79,8 +82,11 @@ def update(
         row.origin = origin
         # what is reserved was for the former wish
         reservations.release(held)
-        _decide(held, row, wish)
-        history.add(held.session, context, [history.line(context, row, "changed")])
+        wishes.give(held.session, row, asked)
+        _decide(held, row)
+        asked_by = history.asked_by(held.session, context, row, origin)
+        line = history.line(context, row, "changed", asked_by=asked_by)
+        history.add(held.session, context, [line])
         return objects.Pin.from_row(row)
 
 
@@ -104,6 +110,7 @@ def delete(context: RequestContext, uuid: str, generation: int | None = None) ->
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
+        row.template_id = row.template_role = row.template_version = None
         history.add(held.session, context, [history.line(context, row, "deleted")])
         if row.in_force is None or held.instance is None:
             held.session.delete(row)
@@ -146,9 +153,8 @@ def _insist(row: models.Pin, generation: int | None) -> None:
         raise exception.StaleGeneration(given=generation, current=row.generation)
 
 
-def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
-    """Give a pin its wish, a new generation and, where its instance is known, a placement."""
-    row.wish = wish
+def _decide(held: Locked, row: models.Pin) -> None:
+    """Give a pin with a new wish a new generation and, if its instance is known, a placement."""
     row.generation += 1
     row.status, row.reason = WAITING, None
     row.progress = row.cancelled = None
@@ -161,7 +167,7 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
         placement, holding = ledger.place(
-            wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
+            row.wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
         )
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding

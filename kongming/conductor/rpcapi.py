@@ -10,9 +10,9 @@ import oslo_messaging
 from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext, service_context
 from kongming.topology.fit import Size
-from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
 
@@ -29,13 +29,16 @@ class ConductorAPI:
     - 1.0 ping, create_pin, update_pin, delete_pin, report, placements
     - 1.1 reserve; create_pin takes host and size
     - 1.2 cancel_move
+    - 1.3 create_template, update_template, delete_template, create_rollout, cancel_rollout;
+      pins follow templates: create_pin takes asked and template_id with the pin, update_pin takes
+      template_id and role
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
     answers in ``[DEFAULT] rpc_response_timeout`` seconds.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.2")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.3")
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
@@ -48,7 +51,10 @@ class ConductorAPI:
         host: str | None = None,
         size: Size | None = None,
     ) -> objects.Pin:
-        """Store a new pin (instance_uuid, project_id, user_id and wish must be set).
+        """Store a new pin (instance_uuid, project_id and user_id must be set).
+
+        What it asks for is ``wish`` or, if it follows a template, ``asked``, ``template_id`` and
+        ``template_role``.
 
         :param wait: accept an instance that no host reports yet
         :param host: reserve there, for an instance of ``size``; see `reserve`
@@ -57,7 +63,7 @@ class ConductorAPI:
         return self._call(
             context,
             "create_pin",
-            version="1.1",
+            version="1.3",
             pin=pin,
             wait=wait,
             host=host,
@@ -84,19 +90,25 @@ class ConductorAPI:
         )
 
     def update_pin(
-        self, context: RequestContext, instance_uuid: str, wish: Wish, generation: int | None
+        self,
+        context: RequestContext,
+        instance_uuid: str,
+        asked: Asked,
+        generation: int | None,
     ) -> objects.Pin:
-        """Replace the wish of a pin; with ``generation``, only if that is the present one.
+        """Replace what a pin asks for; with ``generation``, only if that is the present one.
 
         :raises PinNotFound, BadRequest, StaleGeneration, CpuAlreadyClaimed:
         """
         return self._call(
             context,
             "update_pin",
-            version="1.0",
+            version="1.3",
             instance_uuid=instance_uuid,
-            wish=wish.to_dict(),
+            wish=dict(asked.fields),
             generation=generation,
+            template_id=asked.template_id,
+            role=asked.role,
         )
 
     def delete_pin(self, context: RequestContext, instance_uuid: str) -> None:
@@ -114,6 +126,51 @@ class ConductorAPI:
         :raises PinNotFound, MoveNotFound: there is nothing to call off
         """
         return self._call(context, "cancel_move", version="1.2", instance_uuid=instance_uuid)
+
+    def create_template(
+        self, context: RequestContext, template: objects.Template
+    ) -> objects.Template:
+        """Store a new template (name, project_id, user_id, shared and content must be set).
+
+        :raises TemplateExists:
+        """
+        return self._call(context, "create_template", version="1.3", template=template)
+
+    def update_template(
+        self,
+        context: RequestContext,
+        template_id: str,
+        content: dict[str, Any],
+        shared: bool | None,
+        version: int | None,
+        batch_size: int,
+    ) -> objects.Template:
+        """Give a template a new version, unless that says what the newest does.
+
+        Those who follow it get it in a rollout, ``batch_size`` at a time.
+
+        :param shared: None: as it is
+        :param version: only if that is the newest version
+        :raises TemplateNotFound, StaleTemplate, TemplateExists, TemplateInUse:
+        :raises BadRequest, DoesNotFit: naming each instance for which it would not do
+        """
+        return self._call(
+            context,
+            "update_template",
+            version="1.3",
+            template_id=template_id,
+            content=content,
+            shared=shared,
+            base_version=version,
+            batch_size=batch_size,
+        )
+
+    def delete_template(self, context: RequestContext, template_id: str) -> None:
+        """Delete a template with all its versions.
+
+        :raises TemplateNotFound, TemplateInUse:
+        """
+        self._call(context, "delete_template", version="1.3", template_id=template_id)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

@@ -164,13 +164,13 @@ class ChoiceTest(FilterTestCase):
             ({"vcpus": {"9": "1"}}, "vcpus.9"),
             ({"cpu_policy": "gold"}, "wish.cpu_policy: must be one of"),
             ({"pci_device": "0000:3b:00.1"}, "one: pci_device: the host has no PCI device"),
-            ({"override": True}, "wish.override: is there from version 1.4 on"),
+            ({"override": True}, "override: only administrators may ask for it"),
             ({"vcpus": {"0": "1-0"}}, "wish.vcpus.0: '1-0' is a range that runs backwards"),
         ):
             reason = self.refusal(json.dumps(wish))
             self.assertTrue(reason.startswith("resource_pin: "), reason)
             self.assertIn(words, reason)
-        self.assertIn("wish.template", self.refusal("template:gold"))
+        self.assertIn("wish.template: there is no template gold", self.refusal("template:gold"))
 
     def test_full(self) -> None:
         self.choose(NODE, "two", vcpus=8)
@@ -268,7 +268,7 @@ class ClientTest(testbase.BareTestCase):
         self.assertIsNone(client_for(server.url).pin(UNKNOWN, REQUEST))
         (headers,) = server.seen
         self.assertEqual(REQUEST, headers["X-OpenStack-Request-ID"])
-        self.assertEqual("resource-pin 1.3", headers["OpenStack-API-Version"])
+        self.assertEqual("resource-pin 1.10", headers["OpenStack-API-Version"])
 
     def test_useless_answers(self) -> None:
         for status, body, words, asked in (

@@ -8,6 +8,7 @@ from kongming.compute.events import News, What
 from kongming.conductor import pins, reservations
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import reservations as db_reservations
@@ -140,7 +141,7 @@ class OriginTest(FollowerTestCase):
                 self.metadata(value)
             pin = self.row(A)
             self.assertEqual((64, None, False), (pin.wish.every_vcpu, pin.origin, pin.deleted))
-            pins.update(self.context, A, Wish(every_vcpu=16), None, "metadata")
+            pins.update(self.context, A, Asked({"vcpus": {"*": "4"}}), None, "metadata")
 
     def test_deleted_by_its_owner_it_is_back_with_the_next_event(self) -> None:
         self.run_instances(A)
@@ -342,7 +343,7 @@ class HintTest(FollowerTestCase):
         for hint, words in (
             ([], "is empty"),
             (["4-"], "4-"),
-            (["template:gold"], "template: is not known"),
+            (["template:gold"], "there is no template gold"),
             (['{"cpu_policy": "gold"}'], "cpu_policy: must be one of"),
             (['{"vcpus": {"*": "4"}, "override": true}'], "override: is not known"),
             ([f"pin:{B}"], f"instance {B} has no pin"),
