@@ -215,7 +215,7 @@ class TemplateExists(Conflict):
 
 class TemplateInUse(Conflict):
     code = "resource_pin.template_in_use"
-    template = "Template {name} is followed by pins{whose}."
+    template = "Template {name} is {whose}."
 
 
 class Unavailable(KongMingError):

@@ -11,9 +11,10 @@ from kongming import exception, objects, policy
 from kongming.api import body
 from kongming.compute.nova import Nova
 from kongming.context import RequestContext
-from kongming.db import engine, instances, pins, templates
+from kongming.db import engine, instances, pins, rollouts, templates
 from kongming.policies import instances as instance_rules
 from kongming.policies import pins as pin_rules
+from kongming.policies import rollouts as rollout_rules
 from kongming.policies import templates as template_rules
 
 
@@ -67,6 +68,22 @@ def load_template(context: RequestContext, rule: str, template_id: str) -> objec
     see = template_rules.GET_SHARED if seen else template_rules.GET
     policy.authorize_owned(context, rule, see, template, hidden=missing)
     return template
+
+
+def load_rollout(context: RequestContext, rule: str, rollout_id: str) -> objects.Rollout:
+    """Return a rollout, if the caller may do ``rule`` to it.
+
+    :raises RolloutNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    missing = exception.RolloutNotFound(rollout_id=rollout_id[:64])
+    with engine.reader() as session:
+        row = rollouts.get(session, canonical(rollout_id, missing))
+        if row is None:
+            raise missing
+        rollout: objects.Rollout = objects.Rollout.from_row(row)
+    policy.authorize_owned(context, rule, rollout_rules.GET, rollout, hidden=missing)
+    return rollout
 
 
 def future_owner(

@@ -72,7 +72,7 @@ class Ledger:
             raise exception.contested(contest, self._host)
         return found.placement, Holding(found.exclusive, found.memory)
 
-    def settle(self, pin: models.Pin) -> None:
+    def settle(self, pin: Any) -> None:
         """Record what a pin holds from now on.
 
         What it claimed before and may still run on (``in_force``) stays claimed until its

@@ -12,10 +12,11 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import notices, pins, reports, reservations, templates
+from kongming.conductor import notices, pins, reports, reservations, rollouts, templates
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
+from kongming.conductor.roller import Roller
 from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
@@ -32,11 +33,14 @@ _answers = oslo_messaging.expected_exceptions(
     exception.MoveNotFound,
     exception.PinNotFound,
     exception.PinExists,
+    exception.RolloutIsOver,
+    exception.RolloutNotFound,
     exception.StaleGeneration,
     exception.StaleTemplate,
     exception.TemplateExists,
     exception.TemplateInUse,
     exception.TemplateNotFound,
+    exception.TemplateVersionNotFound,
 )
 
 
@@ -52,6 +56,7 @@ class ConductorManager:
         self._conf = conf
         self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
         self._expiry = Expiry(self._tell)
+        self._roller = Roller(self._tell)
         self._listener: Listener | None = None
         if listened := notifications.handlers(conf):
             follower = Follower(conf, self._tell)
@@ -63,6 +68,7 @@ class ConductorManager:
         notices.start(self._conf)
         self._server.start()
         self._expiry.start()
+        self._roller.start()
         if self._listener is not None:
             self._listener.start()
         LOG.info("Conductor is ready")
@@ -74,6 +80,7 @@ class ConductorManager:
         self._server.stop()
         self._server.wait()
         self._expiry.stop()
+        self._roller.stop()
         notices.stop()
         rpc.disconnect(self._transport)
         engine.dispose()
@@ -160,7 +167,9 @@ class ConductorManager:
         batch_size: int,
     ) -> objects.Template:
         """Give a template a new version."""
-        return templates.update(context, template_id, content, shared, base_version, batch_size)
+        stored = templates.update(context, template_id, content, shared, base_version, batch_size)
+        self._roller.wake()
+        return stored
 
     @oslo_messaging.expose
     @_answers
@@ -169,11 +178,31 @@ class ConductorManager:
         templates.delete(context, template_id)
 
     @oslo_messaging.expose
+    @_answers
+    def create_rollout(
+        self, context: RequestContext, template_id: str, to_version: int, batch_size: int
+    ) -> objects.Rollout:
+        """Let those who follow a template have some version of it."""
+        rollout = rollouts.create(context, template_id, to_version, batch_size)
+        self._roller.wake()
+        return rollout
+
+    @oslo_messaging.expose
+    @_answers
+    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+        """Let a rollout go back."""
+        rollout = rollouts.cancel(context, rollout_id)
+        self._roller.wake()
+        return rollout
+
+    @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Take in what an agent tells."""
         answer = reports.take_in(context, report)
         if answer.placements_changed:
             self._tell(context, report.host)
+        if report.outcomes:
+            self._roller.wake()
         return {"sequence": answer.sequence, "full_needed": answer.full_needed}
 
     @oslo_messaging.expose

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wish comes in: create, change and delete pins, each in one transaction."""
 
+from typing import Any
+
 from oslo_utils import timeutils
 
 from kongming import exception, objects
@@ -146,6 +148,47 @@ def refuse(context: RequestContext, uuid: str, reason: str) -> None:
         if last is None or (last.event, last.reason) != ("refused", reason):
             line = history.line(context, held.pin, "refused") | {"reason": reason}
             history.add(held.session, context, [line])
+
+
+def revise(
+    context: RequestContext, held: Locked, asked_by: dict[str, Any], forced: bool = False
+) -> None:
+    """Give a pin the wish that it comes to now that its template says something else.
+
+    What is reserved for it is reserved anew.
+
+    :param forced: a pin that is not granted its wish has failed, and runs without until it is
+    :raises NOT_GRANTED: unless that is forced
+    """
+    row = held.pin
+    assert row is not None  # nosec B101 # for mypy
+    row.updated_at = timeutils.utcnow()
+    target = None if held.reservation is None else reservations.rest_of(held.reservation)
+    reservations.release(held)
+    try:
+        row.wish = wishes.base(held.session, row)
+        _decide(held, row)
+        if target is not None and row.host != target.host:
+            reservations.make(held, row, target)
+    except exception.NOT_GRANTED as error:
+        if not forced:
+            raise
+        _lose(held, row, error.message)
+    history.add(held.session, context, [history.line(context, row, "changed", asked_by=asked_by)])
+
+
+def _lose(held: Locked, row: models.Pin, reason: str) -> None:
+    """Let a pin fail for which there is no place; what it had is released by its host."""
+    row.generation += 1
+    row.in_force = (row.in_force or Placement()).joined(row.placement) or None
+    row.placement = row.holding = row.progress = row.cancelled = None
+    row.status, row.reason = FAILED, reason
+    if held.host is not None:
+        here = pins.lock_on_host(held.session, held.host.name)
+        ledger = claims.Ledger(held.session, held.host, here)
+        ledger.settle(row)
+        ledger.save()
+        hosts.raise_generation(held.session, [held.host.name])
 
 
 def _insist(row: models.Pin, generation: int | None) -> None:

@@ -172,6 +172,30 @@ class ConductorAPI:
         """
         self._call(context, "delete_template", version="1.3", template_id=template_id)
 
+    def create_rollout(
+        self, context: RequestContext, template_id: str, version: int, batch_size: int
+    ) -> objects.Rollout:
+        """Let those who follow a template have some version of it, ``batch_size`` at a time.
+
+        :raises TemplateNotFound, TemplateVersionNotFound:
+        :raises BadRequest, DoesNotFit: naming each instance for which it would not do
+        """
+        return self._call(
+            context,
+            "create_rollout",
+            version="1.3",
+            template_id=template_id,
+            to_version=version,
+            batch_size=batch_size,
+        )
+
+    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+        """Let those who were given the version of a rollout have what they had before.
+
+        :raises RolloutNotFound, RolloutIsOver:
+        """
+        return self._call(context, "cancel_rollout", version="1.3", rollout_id=rollout_id)
+
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.
 

@@ -8,9 +8,11 @@ from oslo_utils import timeutils, uuidutils
 from sqlalchemy import orm
 
 from kongming import exception, objects
+from kongming.conductor import rollouts, trial
 from kongming.conductor.retry import retried
 from kongming.context import RequestContext
 from kongming.db import engine, models
+from kongming.db import rollouts as db_rollouts
 from kongming.db import templates as db_templates
 
 LOG = logging.getLogger(__name__)
@@ -47,26 +49,27 @@ def update(
     batch_size: int,
 ) -> objects.Template:
     """Give a template a new version; see `ConductorAPI.update_template`."""
-    with engine.writer() as session:
-        row = db_templates.lock(session, template_id)
-        if row is None:
-            raise exception.TemplateNotFound(template_id=template_id)
+    with trial.everything_that_follows(template_id) as followed:
+        session, row, rollout = followed.session, followed.template, None
         if version is not None and version != row.version:
             raise exception.StaleTemplate(given=version, newest=row.version)
         if shared is not None and shared != row.shared:
             _share(session, row, shared)
         if content != db_templates.content(session, row.id, row.version):
-            if db_templates.is_followed(session, row):
-                raise exception.TemplateInUse(name=row.name, whose="")
+            trial.insist(followed, content, batch_size)
             row.version += 1
-            row.current = row.version
             _add_version(context, session, row, content)
+            if followed.pins or db_rollouts.unfinished(session, row.id):
+                rollout = rollouts.enqueue(context, session, row, row.version, batch_size)
+                rollout.total = len(followed.pins)
+            else:
+                row.current = row.version
             LOG.info(
                 "Template %s (%s) has version %s by user %s",
                 *(row.name, row.id, row.version, context.user_id),
             )
         row.updated_at = timeutils.utcnow()
-        return shown(row, content)
+        return shown(row, content, None if rollout is None else rollout.id)
 
 
 @retried
@@ -77,21 +80,25 @@ def delete(context: RequestContext, template_id: str) -> None:
         if row is None:
             raise exception.TemplateNotFound(template_id=template_id)
         if db_templates.is_followed(session, row):
-            raise exception.TemplateInUse(name=row.name, whose="")
+            raise exception.TemplateInUse(name=row.name, whose="followed by pins")
+        if db_rollouts.unfinished(session, row.id):
+            raise exception.TemplateInUse(name=row.name, whose="being rolled out")
         db_templates.drop(session, row)
         LOG.info("Template %s (%s) deleted by user %s", row.name, row.id, context.user_id)
 
 
-def shown(row: models.Template, content: dict[str, Any]) -> objects.Template:
-    """Return a template with the content of its newest version."""
+def shown(
+    row: models.Template, content: dict[str, Any], rollout_id: str | None = None
+) -> objects.Template:
+    """Return a template with the content of its newest version, and the rollout of that."""
     template: objects.Template = objects.Template.from_row(row)
-    template.content = content
+    template.content, template.rollout_id = content, rollout_id
     return template
 
 
 def _share(session: orm.Session, row: models.Template, shared: bool) -> None:
     if not shared and db_templates.is_followed(session, row, by_others=True):
-        raise exception.TemplateInUse(name=row.name, whose=" of other projects")
+        raise exception.TemplateInUse(name=row.name, whose="followed by pins of other projects")
     row.shared = shared
     _insist_on_name(session, row)
 

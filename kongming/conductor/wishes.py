@@ -86,15 +86,17 @@ def give(session: orm.Session, row: models.Pin, asked: Asked) -> None:
     row.wish = base(session, row)
 
 
-def base(session: orm.Session, row: models.Pin) -> Wish:
+def base(session: orm.Session, row: models.Pin, content: Mapping[str, Any] | None = None) -> Wish:
     """Return the wish that a pin comes to.
 
+    :param content: what the template that it follows shall say instead
     :raises BadRequest: naming the field because of which it comes to none
     """
     try:
         if row.template_id is None or row.template_version is None:
             return Wish.from_dict(row.asked)
-        content = templates.content(session, row.template_id, row.template_version, lock=True)
+        if content is None:
+            content = templates.content(session, row.template_id, row.template_version, lock=True)
         assert content is not None  # nosec B101 # nothing that is followed is deleted
         return template.wish(content, row.template_role, row.asked)
     except WishError as error:

@@ -62,13 +62,15 @@ RULES = [
         name=SHARE,
         check_str=base.ADMIN,
         description=(
-            "Let every project follow a template, or no longer; also needed to change or delete a"
-            " template that is shared, since the pins of other projects follow it."
+            "Let every project follow a template, or no longer; also needed to change, roll out or"
+            " delete a template that is shared, since the pins of other projects follow it."
         ),
         operations=[
             {"method": "POST", "path": "/v1/templates"},
             {"method": "PUT", "path": "/v1/templates/{template_id}"},
             {"method": "DELETE", "path": "/v1/templates/{template_id}"},
+            {"method": "POST", "path": "/v1/rollouts"},
+            {"method": "DELETE", "path": "/v1/rollouts/{rollout_id}"},
         ],
     ),
     policy.DocumentedRuleDefault(

@@ -14,6 +14,7 @@ from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
+from kongming.api.v1.rollouts import RolloutsController
 from kongming.api.v1.templates import TemplatesController
 
 
@@ -27,6 +28,7 @@ class V1(Document):
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
             "templates": Versioned(TemplatesController()),
+            "rollouts": Versioned(RolloutsController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),
             "openapi.json": OpenAPIController(root),
         }

@@ -2,7 +2,7 @@
 """``/v1/templates``: named wishes that pins follow, and their versions."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pecan
 from wsme import types as wtypes
@@ -27,6 +27,23 @@ SORT_KEYS = ("created_at", "id", "name", "project_id")
 MAX_BATCH = 1000
 
 
+class Batch(wtypes.UserType):
+    """How many pins are changed at once."""
+
+    basetype = int
+    name = "size of a batch"
+    schema: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1, "maximum": MAX_BATCH}
+
+    def read(self, value: Any, path: str) -> int:
+        """Return the number.
+
+        :raises BadRequest: it is none, or no sensible one
+        """
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_BATCH:
+            raise exception.BadRequest.field(path, f"must be an integer from 1 to {MAX_BATCH}")
+        return value
+
+
 class NewTemplate(wtypes.Base):
     """Body of a POST: with one wish, or with one for each role by name."""
 
@@ -42,11 +59,9 @@ class NewTemplate(wtypes.Base):
 class ChangedTemplate(wtypes.Base):
     """Body of a PUT: replaces the content; those who follow get it ``batch_size`` at a time."""
 
-    _grammar = {"batch_size": {"type": "integer", "minimum": 1, "maximum": MAX_BATCH}}
-
     version = int
     shared = bool
-    batch_size = int
+    batch_size = Batch()
     wish = WishBody
     roles = wtypes.DictType(wtypes.text, WishBody)
 
@@ -178,7 +193,7 @@ class TemplatesController(Collection):
             shared=shared,
             content=_content(asked),
         )
-        policy.authorize_owned(request.context, rules.CREATE, rules.CREATE, new, _NOBODYS)
+        policy.authorize(request.context, rules.CREATE, new)
         if shared:
             policy.authorize(request.context, rules.SHARE)
         stored = request.conductor.create_template(request.context, new)
@@ -210,7 +225,7 @@ class TemplatesController(Collection):
             _content(asked),
             shared,
             asked.version if body.has(asked, "version") else None,
-            batch_size(asked),
+            asked.batch_size if body.has(asked, "batch_size") else 1,
         )
         return _show(stored, stored.content)
 
@@ -230,23 +245,6 @@ class TemplatesController(Collection):
             policy.authorize(request.context, rules.SHARE)
         request.conductor.delete_template(request.context, row.id)
         pecan.response.status = 204
-
-
-#: Who has no project can neither own a template nor see one.
-_NOBODYS = exception.TemplateNotFound(template_id="")
-
-
-def batch_size(asked: Any) -> int:
-    """Return how many pins a rollout may change at once, by its body.
-
-    :raises BadRequest: that is no sensible number
-    """
-    if not body.has(asked, "batch_size"):
-        return 1
-    size: int = asked.batch_size
-    if not 0 < size <= MAX_BATCH:
-        raise exception.BadRequest.field("batch_size", f"must be an integer from 1 to {MAX_BATCH}")
-    return size
 
 
 def _content(asked: Any) -> dict[str, Any]:

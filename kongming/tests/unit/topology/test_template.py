@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
 from kongming.tests import base
 from kongming.topology import template
 from kongming.topology.template import Reference
@@ -20,22 +22,11 @@ class ReferenceTest(base.BareTestCase):
             self.assertEqual((name, role, template_id), (*found, found.id), text)
 
     def test_refused(self) -> None:
-        for text in (
-            "",
-            "/",
-            "gold/",
-            "/media",
-            "a/b/c",
-            "a b",
-            "-a",
-            "a" * 65,
-            "a\n",
-            None,
-            1,
-            [],
-        ):
+        too_long, newline = "a" * 65, "a\n"
+        texts: tuple[Any, ...] = ("", "/", "gold/", "/media", "a/b/c", "a b", "-a", 1, [])
+        for text in (*texts, too_long, newline):
             error = self.assertRaises(WishError, Reference.parse, text)
-            self.assertEqual("template", error.field, text)
+            self.assertEqual("template", error.field, str(text))
 
 
 class NameTest(base.BareTestCase):
