@@ -22,6 +22,7 @@ from kongming.api.v1 import (
     instances,
     pins,
     reservations,
+    rollouts,
     templates,
     wishes,
 )
@@ -69,7 +70,7 @@ def references(document: dict[str, Any]) -> set[str]:
 #: Those with the types of bodies and answers.
 MODULES = (
     *(candidates, contract_2018, history, hosts, instances, pins, reservations),
-    *(templates, wishes),
+    *(rollouts, templates, wishes),
 )
 
 
@@ -120,7 +121,10 @@ class DocumentTest(base.BareTestCase):
             (Version(1, 2), {"pins.PlannedPin", "candidates.InstanceQuestion"}),
             (
                 MAX_VERSION,
-                {"pins.PlannedPin", "candidates.InstanceQuestion", "templates.NewTemplate"},
+                {
+                    *("pins.PlannedPin", "candidates.InstanceQuestion"),
+                    *("templates.NewTemplate", "rollouts.NewRollout"),
+                },
             ),
         ):
             posts = [
