@@ -4,7 +4,7 @@
 from typing import Any
 
 from kongming.tests.functional import test_control_plane
-from kongming.tests.functional.fixtures import cgroup
+from kongming.tests.functional.fixtures import cgroup, postgresql
 from kongming.tests.functional.fixtures.domain import Domain
 from kongming.tests.functional.test_control_plane import FIRST, SECOND
 
@@ -17,7 +17,7 @@ def wish(pcpu: int) -> dict[str, Any]:
     return {"vcpus": {"*": str(pcpu)}, "emulator": str(pcpu)}
 
 
-class RolloutTest(test_control_plane.ControlPlaneCase):
+class RolloutCase(test_control_plane.ControlPlaneCase):
     def setUp(self) -> None:
         super().setUp()
         others = [self.useFixture(self.make_domain()) for _ in range(COUNT - 1)]
@@ -74,6 +74,14 @@ class RolloutTest(test_control_plane.ControlPlaneCase):
         self.kongming.conductor.start()
         self.kongming.api.start()
 
+
+class FailureTest(RolloutCase):
+    @classmethod
+    def database(cls) -> str:
+        """On the other database."""
+        url: str = cls.have(postgresql.PostgreSQL()).create("kongming")
+        return url
+
     def test_the_thirteenth_fails(self) -> None:
         thirteenth = self.domains[12]
         with cgroup.narrowed(thirteenth.pid, str(FIRST)):
@@ -95,6 +103,8 @@ class RolloutTest(test_control_plane.ControlPlaneCase):
                         ("rollout", rollout_id), (event["by"]["kind"], event["by"]["id"])
                     )
 
+
+class KilledTest(RolloutCase):
     def test_killed_on_the_way(self) -> None:
         rollout_id = self.change()
         self.eventually(lambda: self.rollout(rollout_id)["done"] >= 5, 60)
