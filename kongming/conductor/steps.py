@@ -12,6 +12,7 @@ from oslo_utils import timeutils
 
 from kongming import exception
 from kongming.conductor import pins, trial
+from kongming.conductor.claims import OTHER_PROJECT
 from kongming.conductor.locked import everything_of
 from kongming.conductor.retry import retried
 from kongming.conductor.rollouts import enter
@@ -83,7 +84,7 @@ def _go_on(
     """Wait for the present batch, then begin the next one; stop if one failed."""
     there = [f for f in followers if f.version == rollout.version]
     for follower in there:
-        if follower.status == PIN_FAILED and follower.uuid in rollout.touched:
+        if _has_failed(follower) and follower.uuid in rollout.touched:
             _fail(rollout.id, follower.uuid, follower.reason)
             return Step(again=True)
     busy = [f for f in there if _is_busy(f, down)]
@@ -118,7 +119,7 @@ def _go_back(
     if any(_is_busy(f, down) for f in back):
         return Step()
     if not ahead:
-        lost = [f"instance {f.uuid}: {f.reason}" for f in back if f.status == PIN_FAILED]
+        lost = [f"instance {f.uuid}: {f.reason}" for f in back if _has_failed(f)]
         if lost:
             reason = f"{rollout.reason}; not brought back: {'; '.join(lost)}"
             _change(rollout.id, RETURNING, FAILED, reason)
@@ -130,6 +131,11 @@ def _go_back(
 
 
 _STEPS = {QUEUED: _start, RUNNING: _go_on, RETURNING: _go_back}
+
+
+def _has_failed(follower: Follower) -> bool:
+    """Whether a pin failed for which anything was done at all."""
+    return follower.status == PIN_FAILED and follower.reason != OTHER_PROJECT
 
 
 def _is_busy(follower: Follower, down: set[str]) -> bool:

@@ -141,6 +141,29 @@ class ChoiceTest(FilterTestCase):
         wish = {"vcpus": {"0-3": "3"}, "iothreads": {"1-2": "7"}}
         self.assertEqual(["one", "two"], self.choose(json.dumps(wish)).hosts)
 
+    def test_template(self) -> None:
+        content = {"roles": {"media": json.loads(DEDICATED)}}
+        body = {"name": "ims", "project_id": "telco", **content}
+        self.assertEqual(201, self.request("POST", "/v1/templates", json=body).status_code)
+        found = self.choose("template:ims/media")
+        self.assertEqual((found.hosts, True), ([self.reserved_on()], found.kept))
+        pin = self.get(f"/v1/pins/{UNKNOWN}").json()
+        self.assertEqual(
+            ("ims", "media", {}),
+            (pin["template"]["name"], pin["template"]["role"], pin["overrides"]),
+        )
+        # from now on the pin counts
+        self.assertEqual(found, self.choose("template:gone"))
+        own = json.dumps({"template": "ims/media", "thread_policy": "isolate"})
+        self.choose(own, uuid=NEXT)
+        self.assertEqual({"thread_policy": "isolate"}, self.overrides(NEXT))
+        self.assertIn("a role must be named", self.refusal("template:ims", uuid=VNF))
+        self.assertIn("no template ims", self.refusal("template:ims/media", uuid=VNF, project="x"))
+
+    def overrides(self, uuid: str) -> Any:
+        """Return what a pin has of its own."""
+        return self.get(f"/v1/pins/{uuid}").json()["overrides"]
+
     def test_another_pin(self) -> None:
         self.pin(OTHER, vcpus={"*": "1-2"})
         self.pin(VNF, vcpus={"*": "3"}, memory={"nodes": "0"})

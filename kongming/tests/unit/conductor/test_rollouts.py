@@ -144,6 +144,20 @@ class StepTest(RolloutTestCase):
         self.assertEqual("completed", self.go_on(changed.rollout_id))
         self.assertEqual(("waiting", Wish(emulator=2)), (self.row(C).status, self.row(C).wish))
 
+    def test_pin_of_another_project_than_its_instance_is_not_waited_for(self) -> None:
+        template = self.template(wish={})
+        self.report(self.instance(A), self.instance(B), full=True)
+        self.follow(C, template)
+        self.report(self.instance(A), self.instance(C, project_id="shop"), full=True)
+        self.assertEqual("failed", self.row(C).status)
+        self.follow(A, template)
+        self.confirm(A)
+        changed = self.change(template, wish={"emulator": "1"})
+        self.go_on(changed.rollout_id)
+        self.confirm(A)
+        self.assertEqual("completed", self.go_on(changed.rollout_id))
+        self.assertEqual([2, 2], self.versions(A, C))
+
     def test_taken_away_on_the_way(self) -> None:
         template = self.template(wish={"vcpus": {"*": "0"}})
         for uuid in (A, B):
@@ -255,8 +269,8 @@ class RefusalTest(RolloutTestCase):
             self.follow(uuid, template)
         error = self.refused(exception.DoesNotFit, self.change, template, wish=dedicated("4-5"))
         self.assertEqual(
-            [f"instance {uuid}: pCPU 4-5 of host one is" for uuid in (B, C)],
-            [sentence[:68] for _, sentence in error.errors],
+            [f"instance {uuid}: pCPU 4-5 of host one" for uuid in (B, C)],
+            [sentence.partition(" is ")[0] for _, sentence in error.errors],
         )
 
     def test_what_can_never_be_is_400(self) -> None:
