@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts are asked for, and called off."""
 
+from collections.abc import Sequence
+
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
-from sqlalchemy import orm
 
 from kongming import exception, objects
 from kongming.conductor import trial
@@ -27,19 +28,20 @@ def create(
         if content is None:
             raise exception.TemplateVersionNotFound(template_id=row.id, version=version)
         trial.insist(followed, content, batch_size)
-        rollout = enqueue(context, followed.session, row, version, batch_size)
-        rollout.total = len(followed.pins)
-        return shown(rollout)
+        return shown(enqueue(context, followed, version, batch_size))
+
+
+def heads_for(template: models.Template, ahead: Sequence[models.Rollout]) -> int:
+    """Return the version that a template comes to if no rollout of those ahead goes back."""
+    going = [rollout.version for rollout in ahead if rollout.state != RETURNING]
+    return going[-1] if going else template.current
 
 
 def enqueue(
-    context: RequestContext,
-    session: orm.Session,
-    template: models.Template,
-    version: int,
-    batch_size: int,
+    context: RequestContext, followed: trial.Followed, version: int, batch_size: int
 ) -> models.Rollout:
     """Add a rollout to those of a template that is locked."""
+    session, template = followed.session, followed.template
     rollout = models.Rollout(
         id=uuidutils.generate_uuid(),
         template_id=template.id,
@@ -51,7 +53,7 @@ def enqueue(
         version=version,
         batch_size=batch_size,
         state=QUEUED,
-        total=0,
+        total=len(followed.pins),
         done=0,
         touched=[],
         created_at=timeutils.utcnow(),

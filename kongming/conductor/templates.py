@@ -35,7 +35,6 @@ def create(context: RequestContext, template: objects.Template) -> objects.Templ
         _insist_on_name(session, row)
         session.add(row)
         _add_version(context, session, row, template.content)
-        LOG.info("Template %s (%s) created by user %s", row.name, row.id, context.user_id)
         return shown(row, template.content)
 
 
@@ -50,26 +49,25 @@ def update(
 ) -> objects.Template:
     """Give a template a new version; see `ConductorAPI.update_template`."""
     with trial.everything_that_follows(template_id) as followed:
-        session, row, rollout = followed.session, followed.template, None
+        session, row, rollout_id = followed.session, followed.template, None
         if version is not None and version != row.version:
             raise exception.StaleTemplate(given=version, newest=row.version)
         if shared is not None and shared != row.shared:
             _share(session, row, shared)
-        if content != db_templates.content(session, row.id, row.version):
+        ahead = db_rollouts.unfinished(session, row.id)
+        new = content != db_templates.content(session, row.id, row.version)
+        # what says the same as a version that went back is to be tried once more
+        if new or rollouts.heads_for(row, ahead) != row.version:
             trial.insist(followed, content, batch_size)
-            row.version += 1
-            _add_version(context, session, row, content)
-            if followed.pins or db_rollouts.unfinished(session, row.id):
-                rollout = rollouts.enqueue(context, session, row, row.version, batch_size)
-                rollout.total = len(followed.pins)
+            if new:
+                row.version += 1
+                _add_version(context, session, row, content)
+            if followed.pins or ahead:
+                rollout_id = rollouts.enqueue(context, followed, row.version, batch_size).id
             else:
                 row.current = row.version
-            LOG.info(
-                "Template %s (%s) has version %s by user %s",
-                *(row.name, row.id, row.version, context.user_id),
-            )
         row.updated_at = timeutils.utcnow()
-        return shown(row, content, None if rollout is None else rollout.id)
+        return shown(row, content, rollout_id)
 
 
 @retried
@@ -116,4 +114,8 @@ def _add_version(
         models.TemplateVersion(
             template_id=row.id, version=row.version, content=content, user_id=context.user_id
         )
+    )
+    LOG.info(
+        "Template %s (%s) has version %s by user %s",
+        *(row.name, row.id, row.version, context.user_id),
     )

@@ -119,6 +119,22 @@ class StepTest(RolloutTestCase):
         self.assertEqual(1, self.current(template))
         self.assertEqual(1, self.row(C).generation)
 
+    def test_the_same_once_more_after_it_went_back(self) -> None:
+        template, rollout = self.started(A)
+        # it is on its way already
+        self.assertIsNone(self.change(template, wish={"vcpus": {"*": "1"}}).rollout_id)
+        self.fail(A)
+        self.go_on(rollout)
+        # not any more
+        again = self.change(template, wish={"vcpus": {"*": "1"}})
+        self.assertEqual(2, again.version)
+        self.confirm(A)
+        self.assertEqual("returned", self.go_on(rollout))
+        self.assertEqual("running", self.go_on(again.rollout_id))
+        self.confirm(A)
+        self.assertEqual("completed", self.go_on(again.rollout_id))
+        self.assertEqual(([2], 2), (self.versions(A), self.current(template)))
+
     def test_drift_is_no_failure(self) -> None:
         _, rollout = self.started(A, B)
         self.confirm(A)
