@@ -7,6 +7,7 @@ from oslo_utils import timeutils
 
 from kongming import exception, objects
 from kongming.conductor import claims, history, reservations, wishes
+from kongming.conductor.claims import Former
 from kongming.conductor.locked import Locked, everything_of
 from kongming.conductor.reservations import Target
 from kongming.conductor.retry import retried
@@ -151,12 +152,17 @@ def refuse(context: RequestContext, uuid: str, reason: str) -> None:
 
 
 def revise(
-    context: RequestContext, held: Locked, asked_by: dict[str, Any], forced: bool = False
+    context: RequestContext,
+    held: Locked,
+    asked_by: dict[str, Any],
+    forced: bool = False,
+    former: Former | None = None,
 ) -> None:
     """Give a pin the wish that it comes to now that its template says something else.
 
     What is reserved for it is reserved anew.
 
+    :param former: what it had for this wish before, and shall get again where that is free
     :param forced: a pin that is not granted its wish has failed, and runs without until it is
     :raises NOT_GRANTED: unless that is forced
     """
@@ -167,7 +173,7 @@ def revise(
     reservations.release(held)
     try:
         row.wish = wishes.base(held.session, row)
-        _decide(held, row)
+        _decide(held, row, former)
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
     except exception.NOT_GRANTED as error:
@@ -196,7 +202,7 @@ def _insist(row: models.Pin, generation: int | None) -> None:
         raise exception.StaleGeneration(given=generation, current=row.generation)
 
 
-def _decide(held: Locked, row: models.Pin) -> None:
+def _decide(held: Locked, row: models.Pin, former: Former | None = None) -> None:
     """Give a pin with a new wish a new generation and, if its instance is known, a placement."""
     row.generation += 1
     row.status, row.reason = WAITING, None
@@ -210,7 +216,7 @@ def _decide(held: Locked, row: models.Pin) -> None:
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
         placement, holding = ledger.place(
-            row.wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
+            row.wish, row.instance_uuid, claims.size_of(instance), bool(row.placed), former
         )
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.host, row.placement, row.holding = host.name, placement, holding

@@ -12,7 +12,7 @@ from oslo_utils import timeutils
 
 from kongming import exception
 from kongming.conductor import pins, trial
-from kongming.conductor.claims import OTHER_PROJECT
+from kongming.conductor.claims import OTHER_PROJECT, Former
 from kongming.conductor.locked import everything_of
 from kongming.conductor.retry import retried
 from kongming.conductor.rollouts import enter
@@ -84,7 +84,7 @@ def _go_on(
     """Wait for the present batch, then begin the next one; stop if one failed."""
     there = [f for f in followers if f.version == rollout.version]
     for follower in there:
-        if _has_failed(follower) and follower.uuid in rollout.touched:
+        if _has_failed(follower) and follower.uuid in _touched(rollout):
             _fail(rollout.id, follower.uuid, follower.reason)
             return Step(again=True)
     busy = [f for f in there if _is_busy(f, down)]
@@ -112,7 +112,7 @@ def _go_back(
 ) -> Step:
     """Return those that were given the version, the last first: so each finds its place free."""
     by_uuid = {f.uuid: f for f in followers}
-    touched = [by_uuid[uuid] for uuid in rollout.touched if uuid in by_uuid]
+    touched = [by_uuid[uuid] for uuid in _touched(rollout) if uuid in by_uuid]
     ahead = [f.uuid for f in reversed(touched) if f.version == rollout.version]
     _count(rollout, len(followers), len(ahead))
     back = [f for f in touched if f.version != rollout.version]
@@ -131,6 +131,11 @@ def _go_back(
 
 
 _STEPS = {QUEUED: _start, RUNNING: _go_on, RETURNING: _go_back}
+
+
+def _touched(rollout: models.Rollout) -> dict[str, Former | None]:
+    """Return what those had that were given the version, by uuid, in that order."""
+    return {each["uuid"]: each["had"] and Former.from_dict(each["had"]) for each in rollout.touched}
 
 
 def _has_failed(follower: Follower) -> bool:
@@ -160,8 +165,11 @@ def _give(context: RequestContext, rollout_id: str, uuid: str, state: str) -> st
         # whom it follows is up to its owner, who may have thought better of it
         if row.template_id != rollout.template_id or row.template_version == version:
             return None
-        if state == RUNNING and uuid not in rollout.touched:
-            rollout.touched = [*rollout.touched, uuid]
+        had = _touched(rollout).get(uuid)
+        if state == RUNNING and had is None:
+            had = Former.of(row)
+            entry = {"uuid": uuid, "had": had and had.to_dict()}
+            rollout.touched = [*rollout.touched, entry]
         row.template_version = version
         asked_by = {
             "kind": "rollout",
@@ -170,7 +178,10 @@ def _give(context: RequestContext, rollout_id: str, uuid: str, state: str) -> st
             "role": row.template_role,
             "version": version,
         }
-        pins.revise(context, held, asked_by, forced=state == RETURNING)
+        if state == RUNNING:
+            pins.revise(context, held, asked_by)
+        else:
+            pins.revise(context, held, asked_by, forced=True, former=had)
         return row.host
 
 

@@ -238,8 +238,9 @@ class Rollout(Base):
     """A version of a template on its way to those who follow it, ``batch_size`` at a time.
 
     ``number`` counts the rollouts of a template, which run one after the other. ``former`` is the
-    version that the followers had when it began, ``touched`` the uuids of those that were given
-    ``version``, in that order; ``total`` and ``done`` are as of the last step.
+    version that the followers had when it began, ``touched`` those that were given ``version``, in
+    that order, as ``{"uuid", "had"}`` with the `kongming.conductor.claims.Former` of each;
+    ``total`` and ``done`` are as of the last step.
     """
 
     __tablename__ = "rollouts"
@@ -264,7 +265,7 @@ class Rollout(Base):
     failed_pin: orm.Mapped[str | None] = _uuid()
     total: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     done: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
-    touched: orm.Mapped[list[str]] = orm.mapped_column(
+    touched: orm.Mapped[list[dict[str, Any]]] = orm.mapped_column(
         types.JsonEncodedList(mysql_as_long=True), nullable=False
     )
     created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(

@@ -230,7 +230,8 @@ class RestartTest(RolloutTestCase):
             template = session.get(models.Template, made["id"])
             assert pin is not None and rollout is not None and template is not None
             pin.template_version, template.current = 1, 1
-            rollout.state, rollout.touched = "running", UUIDS[:7]
+            rollout.state = "running"
+            rollout.touched = [{"uuid": uuid, "had": None} for uuid in UUIDS[:7]]
         self.kongming.stop()
         self.kongming.start()
         self.ended(rollout_id, "completed")

@@ -191,6 +191,38 @@ class StepTest(RolloutTestCase):
         self.assertIn("pCPU 5", str(self.rollout(changed.rollout_id).reason))
         self.assertEqual(B, self.rollout(changed.rollout_id).failed_pin)
 
+    def chosen(self) -> tuple[str, str]:
+        """Let A go from pCPUs that were chosen to others; return it and its rollout."""
+        template = self.template(wish={"cpu_policy": "dedicated"})
+        self.create(B, "0-1")
+        self.follow(A, template)
+        self.delete(B)
+        for uuid in (A, B):
+            self.confirm(uuid)
+        # made anew it would get 0-1
+        self.assertEqual({A: "2-3"}, self.claims())
+        rollout = self.change(template, wish=dedicated("6-7")).rollout_id
+        self.go_on(rollout)
+        self.confirm(A)
+        return A, rollout
+
+    def test_what_was_chosen_before_is_chosen_again(self) -> None:
+        uuid, rollout = self.chosen()
+        rollouts.cancel(self.context, rollout)
+        self.go_on(rollout)
+        self.confirm(uuid)
+        self.assertEqual("returned", self.go_on(rollout))
+        self.assertEqual({A: "2-3"}, self.claims())
+
+    def test_what_was_chosen_before_is_gone(self) -> None:
+        uuid, rollout = self.chosen()
+        self.create(B, "3-4")
+        rollouts.cancel(self.context, rollout)
+        self.go_on(rollout)
+        self.confirm(uuid)
+        self.assertEqual("returned", self.go_on(rollout))
+        self.assertEqual({A: "0-1", B: "3-4"}, self.claims())
+
     def test_no_way_back(self) -> None:
         """Another one took what the pin had; it says so, and gets it once it is free."""
         template = self.template(wish=dedicated("4-5"))
