@@ -158,9 +158,10 @@ def revise(
     forced: bool = False,
     former: Former | None = None,
 ) -> None:
-    """Give a pin the wish that it comes to now that its template says something else.
+    """Give a pin the wish that it comes to now that it has another version of its template.
 
-    What is reserved for it is reserved anew.
+    One whose wish is the same, since that is about other roles or is overridden, stays where it is.
+    What is reserved for the others is reserved anew.
 
     :param former: what it had for this wish before, and shall get again where that is free
     :param forced: a pin that is not granted its wish has failed, and runs without until it is
@@ -169,13 +170,15 @@ def revise(
     row = held.pin
     assert row is not None  # nosec B101 # for mypy
     row.updated_at = timeutils.utcnow()
-    target = None if held.reservation is None else reservations.rest_of(held.reservation)
-    reservations.release(held)
     try:
-        row.wish = wishes.base(held.session, row)
-        _decide(held, row, former)
-        if target is not None and row.host != target.host:
-            reservations.make(held, row, target)
+        wish = wishes.base(held.session, row)
+        if wish != row.wish or row.status == FAILED:
+            row.wish = wish
+            target = None if held.reservation is None else reservations.rest_of(held.reservation)
+            reservations.release(held)
+            _decide(held, row, former)
+            if target is not None and row.host != target.host:
+                reservations.make(held, row, target)
     except exception.NOT_GRANTED as error:
         if not forced:
             raise

@@ -51,7 +51,9 @@ class Roller:
             self._wanted.clear()
             try:
                 for rollout_id in self._first_of_each_template():
-                    self._roll(rollout_id)
+                    if self._roll(rollout_id):
+                        # another one of the same template may have its turn now
+                        self.wake()
             except db_exception.DBError as error:
                 LOG.warning("Rollouts could not go on, tried again: %s", error)
             except Exception:
@@ -64,9 +66,12 @@ class Roller:
             first = {row.template_id: row.id for row in reversed(rows)}
         yield from first.values()
 
-    def _roll(self, rollout_id: str) -> None:
-        context, step = service_context(), steps.Step(again=True)
+    def _roll(self, rollout_id: str) -> bool:
+        """Take steps until there is something to wait for; return whether there was one."""
+        context, step, taken = service_context(), steps.Step(again=True), -1
         while step.again and not self._stopping:
             step = steps.advance(context, rollout_id)
+            taken += 1
             for host in sorted(step.hosts):
                 self._tell(context, host)
+        return taken > 0

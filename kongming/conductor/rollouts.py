@@ -16,6 +16,9 @@ from kongming.objects.template import QUEUED, RETURNED, RETURNING, RUNNING
 
 LOG = logging.getLogger(__name__)
 
+#: Characters of a reason; what names many instances is cut, since a column takes so many bytes.
+_MAX_REASON = 10_000
+
 
 @retried
 def create(
@@ -81,6 +84,8 @@ def cancel(context: RequestContext, rollout_id: str) -> objects.Rollout:
 
 def enter(rollout: models.Rollout, state: str, reason: str | None) -> None:
     """Bring a rollout, which is locked, into another state for some reason."""
+    if reason is not None and len(reason) > _MAX_REASON:
+        reason = f"{reason[: _MAX_REASON - 3]}..."
     rollout.state, rollout.reason, rollout.updated_at = state, reason, timeutils.utcnow()
     _log(rollout)
 

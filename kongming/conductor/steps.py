@@ -7,6 +7,7 @@ again under lock: any conductor may take it, also after the one that took the la
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from oslo_utils import timeutils
 
@@ -133,9 +134,9 @@ def _go_back(
 _STEPS = {QUEUED: _start, RUNNING: _go_on, RETURNING: _go_back}
 
 
-def _touched(rollout: models.Rollout) -> dict[str, Former | None]:
+def _touched(rollout: models.Rollout) -> dict[str, dict[str, Any] | None]:
     """Return what those had that were given the version, by uuid, in that order."""
-    return {each["uuid"]: each["had"] and Former.from_dict(each["had"]) for each in rollout.touched}
+    return {each["uuid"]: each["had"] for each in rollout.touched}
 
 
 def _has_failed(follower: Follower) -> bool:
@@ -165,8 +166,8 @@ def _give(context: RequestContext, rollout_id: str, uuid: str, state: str) -> st
         # whom it follows is up to its owner, who may have thought better of it
         if row.template_id != rollout.template_id or row.template_version == version:
             return None
-        had = _touched(rollout).get(uuid)
-        if state == RUNNING and had is None:
+        touched = _touched(rollout)
+        if state == RUNNING and uuid not in touched:
             had = Former.of(row)
             entry = {"uuid": uuid, "had": had and had.to_dict()}
             rollout.touched = [*rollout.touched, entry]
@@ -181,18 +182,20 @@ def _give(context: RequestContext, rollout_id: str, uuid: str, state: str) -> st
         if state == RUNNING:
             pins.revise(context, held, asked_by)
         else:
-            pins.revise(context, held, asked_by, forced=True, former=had)
+            before = touched[uuid]
+            former = None if before is None else Former.from_dict(before)
+            pins.revise(context, held, asked_by, forced=True, former=former)
         return row.host
 
 
 @retried
 def _complete(rollout_id: str, template_id: str) -> bool:
-    """End a rollout after which nobody has another version; return False if somebody has."""
+    """End a rollout after which nobody has another version; return whether to look again."""
     with engine.writer() as session:
         template = templates.lock(session, template_id)
         rollout = rollouts.lock(session, rollout_id)
         if template is None or rollout is None or rollout.state != RUNNING:
-            return True
+            return False
         followers = rollouts.followers(session, template_id)
         if any(f.version != rollout.version for f in followers):
             return True

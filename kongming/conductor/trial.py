@@ -17,6 +17,7 @@ from kongming import exception
 from kongming.conductor import claims, wishes
 from kongming.conductor.retry import Moved
 from kongming.db import engine, hosts, models, pins, rollouts, templates
+from kongming.objects.pin import FAILED
 from kongming.topology.books import Holding
 from kongming.topology.placement import Placement
 
@@ -103,6 +104,8 @@ def _try(
     wish = wishes.base(session, row, content)
     instance = followed.instances.get(uuid)
     if instance is None or claims.is_others(row, instance):
+        return []
+    if wish == row.wish and row.status != FAILED:
         return []
     name = instance.host
     if name not in ledgers:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations, races, rollouts and reports on the databases of production."""
+"""Migrations, races and reports on the databases of production."""
 
 import itertools
 from typing import Any
 
 from kongming.tests import base, migrations
 from kongming.tests.functional.fixtures import mariadb, postgresql
-from kongming.tests.unit.conductor import test_pins, test_reports, test_rollouts, test_templates
+from kongming.tests.unit.conductor import test_pins, test_reports
 
 _numbers = itertools.count()
 
@@ -55,30 +55,6 @@ class MariaDBClaimsTest(_OnMariaDB, test_pins.ClaimsTest):
 
 
 class PostgreSQLClaimsTest(_OnPostgreSQL, test_pins.ClaimsTest):
-    pass
-
-
-class MariaDBTemplatesTest(_OnMariaDB, test_templates.NameTest):
-    pass
-
-
-class PostgreSQLTemplatesTest(_OnPostgreSQL, test_templates.NameTest):
-    pass
-
-
-class MariaDBFollowersTest(_OnMariaDB, test_templates.FollowTest):
-    pass
-
-
-class PostgreSQLFollowersTest(_OnPostgreSQL, test_templates.FollowTest):
-    pass
-
-
-class MariaDBRolloutsTest(_OnMariaDB, test_rollouts.QueueTest):
-    pass
-
-
-class PostgreSQLRolloutsTest(_OnPostgreSQL, test_rollouts.QueueTest):
     pass
 
 

@@ -28,7 +28,7 @@ class RollerTest(TemplateTestCase):
         if self.failures:
             raise self.failures.pop()
         self.taken.append(rollout_id)
-        return steps.Step(frozenset({"two", "one"}), again=len(self.taken) % 3 != 0)
+        return steps.Step(frozenset({"two", "one"}), again=self.taken.count(rollout_id) < 3)
 
     def test_steps_are_taken_until_there_is_something_to_wait_for(self) -> None:
         template, other = self.template(), self.template("silver")
@@ -37,10 +37,11 @@ class RollerTest(TemplateTestCase):
         second = rollouts.create(self.context, other.id, 1, 1)
         self.roller.start()
         self.roller.wake()
-        self.eventually(lambda: len(self.taken) == 6)
+        # the last look is for a rollout that has its turn now
+        self.eventually(lambda: len(self.taken) == 8)
         # the second rollout of a template is not looked at before the first is over
         self.assertEqual({first.id, second.id}, set(self.taken))
-        self.eventually(lambda: self.told == ["one", "two"] * 6)
+        self.eventually(lambda: self.told == ["one", "two"] * 8)
 
     def test_what_fails_is_tried_again(self) -> None:
         self.follow(A, template := self.template())
@@ -53,5 +54,5 @@ class RollerTest(TemplateTestCase):
             self.roller.wake()
             self.eventually(lambda before=before: len(self.failures) < before)  # type: ignore[misc]
         self.roller.wake()
-        self.eventually(lambda: len(self.taken) == 3)
+        self.eventually(lambda: len(self.taken) >= 3)
         self.assertIn("Rollouts could not go on, tried again", self.log.output)

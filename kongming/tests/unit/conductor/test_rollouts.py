@@ -160,6 +160,23 @@ class StepTest(RolloutTestCase):
         self.assertEqual("completed", self.go_on(changed.rollout_id))
         self.assertEqual(("waiting", Wish(emulator=2)), (self.row(C).status, self.row(C).wish))
 
+    def test_role_that_says_the_same_stays_where_it_is(self) -> None:
+        roles: dict[str, Any] = {"a": {"cpu_policy": "dedicated"}, "b": {}}
+        template = self.template(roles=roles)
+        self.create(C, "0-1")
+        self.follow(A, template, "a")
+        self.follow(B, template, "b")
+        self.delete(C)
+        for uuid in (A, B, C):
+            self.confirm(uuid)
+        changed = self.change(template, roles={**roles, "b": {"emulator": "1"}})
+        self.go_on(changed.rollout_id)
+        self.confirm(B)
+        self.assertEqual("completed", self.go_on(changed.rollout_id))
+        self.assertEqual(([2, 2], {A: "2-3"}), (self.versions(A, B), self.claims()))
+        self.assertEqual((1, 2), (self.row(A).generation, self.row(B).generation))
+        self.assertEqual(["created", "applied", "changed"], self.events(A))
+
     def test_pin_of_another_project_than_its_instance_is_not_waited_for(self) -> None:
         template = self.template(wish={})
         self.report(self.instance(A), self.instance(B), full=True)
