@@ -52,7 +52,7 @@ def line(
         "wish": pin.wish if event in ("created", "changed") else None,
         "cause": cause,
         "receipt": receipt,
-        "asked_by": asked_by or {},
+        "asked_by": asked_by or _usual(context, cause),
     }
 
 
@@ -60,16 +60,21 @@ def asked_by(
     session: orm.Session, context: RequestContext, pin: models.Pin, origin: str | None
 ) -> dict[str, Any]:
     """Return who or what asked for the present wish of a pin, and the template that it follows."""
-    told: dict[str, Any] = {"kind": origin} if origin else {}
+    told = {"kind": origin} if origin else _usual(context, None)
     if pin.template_id is not None:
         told |= {
             "template": templates.names(session, [pin.template_id])[pin.template_id],
             "role": pin.template_role,
             "version": pin.template_version,
         }
-        if origin is None and context.user_id is not None:
-            told |= {"kind": "user", "user_id": context.user_id}
     return told
+
+
+def _usual(context: RequestContext, cause: str | None) -> dict[str, Any]:
+    """Return who asked, if it was a user or a drift; nothing for what just happened."""
+    if context.user_id is not None:
+        return {"kind": "user", "user_id": context.user_id}
+    return {} if cause is None else {"kind": "heal", "cause": cause}
 
 
 def add(session: orm.Session, context: RequestContext, rows: list[dict[str, Any]]) -> None:

@@ -62,8 +62,8 @@ class PinEvent(base.KongMingObject):
     """One line of a pin's history; ``receipt`` is there where memory was moved.
 
     ``asked_by`` is a document with the ``kind`` of what asked (``user``, ``metadata``, ``hint``,
-    ``rollout``) and what there is to tell of it, such as the template; empty where the other
-    fields tell all there is.
+    ``rollout``, ``heal``) and what there is to tell of it, such as the template; empty for what
+    just happened.
 
     Version 1.1: cause, receipt
     Version 1.2: asked_by

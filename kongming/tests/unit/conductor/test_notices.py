@@ -72,7 +72,7 @@ class NoticesTest(ConductorTestCase):
             {
                 "kongming_object.name": "PinEvent",
                 "kongming_object.namespace": "kongming",
-                "kongming_object.version": "1.1",
+                "kongming_object.version": "1.2",
             },
             message["payload"],
         )
