@@ -13,7 +13,10 @@
     │   ├── InstanceNotFound
     │   ├── MoveNotFound
     │   ├── PinNotFound
-    │   └── ReservationNotFound
+    │   ├── ReservationNotFound
+    │   ├── RolloutNotFound
+    │   ├── TemplateNotFound
+    │   └── TemplateVersionNotFound
     ├── Conflict                      409
     │   ├── CpuAlreadyClaimed
     │   │   ├── CpuHeldByOthers
@@ -21,7 +24,11 @@
     │   ├── DoesNotFit
     │   ├── PinExists
     │   ├── PlacedByOthers
-    │   └── StaleGeneration
+    │   ├── RolloutIsOver
+    │   ├── StaleGeneration
+    │   ├── StaleTemplate
+    │   ├── TemplateExists
+    │   └── TemplateInUse
     └── Unavailable                   503
         ├── ControlPlaneUnavailable
         └── NovaUnavailable
@@ -145,6 +152,21 @@ class ReservationNotFound(NotFound):
     template = "Nothing is reserved for instance {instance_uuid}."
 
 
+class RolloutNotFound(NotFound):
+    code = "resource_pin.rollout_not_found"
+    template = "There is no rollout {rollout_id}."
+
+
+class TemplateNotFound(NotFound):
+    code = "resource_pin.template_not_found"
+    template = "There is no template {template_id}."
+
+
+class TemplateVersionNotFound(NotFound):
+    code = "resource_pin.template_version_not_found"
+    template = "Template {template_id} has no version {version}."
+
+
 class Conflict(KongMingError):
     status = 409
     code = "resource_pin.conflict"
@@ -192,6 +214,26 @@ class PlacedByOthers(Conflict):
 class StaleGeneration(Conflict):
     code = "resource_pin.stale_generation"
     template = "generation: {given} is stale, the pin is at generation {current}."
+
+
+class RolloutIsOver(Conflict):
+    code = "resource_pin.rollout_is_over"
+    template = "Rollout {rollout_id} is {state} and cannot be called off any more."
+
+
+class StaleTemplate(Conflict):
+    code = "resource_pin.stale_template"
+    template = "version: {given} is stale, the template is at version {newest}."
+
+
+class TemplateExists(Conflict):
+    code = "resource_pin.template_exists"
+    template = "name: there is a template {name} already."
+
+
+class TemplateInUse(Conflict):
+    code = "resource_pin.template_in_use"
+    template = "Template {name} is {whose}."
 
 
 class Unavailable(KongMingError):

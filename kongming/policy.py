@@ -26,12 +26,12 @@ def allows(context: RequestContext, rule: str, owned: Any = None) -> bool:
     return bool(_enforcer().authorize(rule, target, context))
 
 
-def authorize(context: RequestContext, rule: str) -> None:
-    """Insist that the caller may do something that is about no particular thing.
+def authorize(context: RequestContext, rule: str, owned: Any = None) -> None:
+    """Insist that the caller may do something: to a thing that it sees, or to no particular one.
 
     :raises Forbidden:
     """
-    if not allows(context, rule):
+    if not allows(context, rule, owned):
         raise exception.Forbidden(rule=rule)
 
 

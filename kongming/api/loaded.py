@@ -11,9 +11,11 @@ from kongming import exception, objects, policy
 from kongming.api import body
 from kongming.compute.nova import Nova
 from kongming.context import RequestContext
-from kongming.db import engine, instances, pins
+from kongming.db import engine, instances, pins, rollouts, templates
 from kongming.policies import instances as instance_rules
 from kongming.policies import pins as pin_rules
+from kongming.policies import rollouts as rollout_rules
+from kongming.policies import templates as template_rules
 
 
 def load_pin(context: RequestContext, rule: str, instance_uuid: str) -> objects.Pin:
@@ -46,6 +48,42 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
         instance: objects.Instance = objects.Instance.from_row(row)
     policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
     return instance
+
+
+def load_template(context: RequestContext, rule: str, template_id: str) -> objects.Template:
+    """Return a template, if the caller may do ``rule`` to it.
+
+    :raises TemplateNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    missing = exception.TemplateNotFound(template_id=template_id[:64])
+    with engine.reader() as session:
+        row = templates.get(session, canonical(template_id, missing))
+        if row is None:
+            raise missing
+        template: objects.Template = objects.Template.from_row(row)
+    seen = template.shared and policy.allows(context, template_rules.GET_SHARED)
+    if seen and rule == template_rules.GET:
+        return template
+    see = template_rules.GET_SHARED if seen else template_rules.GET
+    policy.authorize_owned(context, rule, see, template, hidden=missing)
+    return template
+
+
+def load_rollout(context: RequestContext, rule: str, rollout_id: str) -> objects.Rollout:
+    """Return a rollout, if the caller may do ``rule`` to it.
+
+    :raises RolloutNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    missing = exception.RolloutNotFound(rollout_id=rollout_id[:64])
+    with engine.reader() as session:
+        row = rollouts.get(session, canonical(rollout_id, missing))
+        if row is None:
+            raise missing
+        rollout: objects.Rollout = objects.Rollout.from_row(row)
+    policy.authorize_owned(context, rule, rollout_rules.GET, rollout, hidden=missing)
+    return rollout
 
 
 def future_owner(

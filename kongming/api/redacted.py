@@ -7,6 +7,7 @@ A type of an answer says which of its fields tell more than is one's own:
   told instead, or a function that makes it from the value (`Unset`: the field is left out);
 - ``_words``: fields with a sentence that may name such, each with the field whose word says what
   the sentence is about;
+- ``_read_as``: fields with JSON of types that are not theirs in the description of the API;
 - ``_instances``: fields with the uuids of instances, or with what has one, which may be those of
   others.
 """
@@ -75,6 +76,8 @@ HARMLESS = frozenset(
         *("unavailable", "conductor_unavailable", "nova_unavailable", "version_not_supported"),
         *("vcpu_unknown", "iothread_unknown", "vcpu_unassigned", "uneven_nodes"),
         *("memory_mismatch", "page_size_misfit"),
+        *("template_not_found", "template_version_not_found", "template_exists", "stale_template"),
+        *("template_in_use", "rollout_not_found", "rollout_is_over"),
     }
 )
 #: Reasons of pins that anybody may read who sees the pin.
@@ -101,8 +104,14 @@ def concerns(datatype: Any) -> bool:
     if not wtypes.iscomplex(datatype):
         return False
     return any(hasattr(datatype, name) for name in ("_places", "_words", "_instances")) or any(
-        concerns(attribute.datatype) for attribute in wtypes.list_attributes(datatype)
+        concerns(kind) for kind in _attributes(datatype).values()
     )
+
+
+def _attributes(datatype: Any) -> dict[str, Any]:
+    """Return the type of each field, as what it is to be read."""
+    found = {each.name: each.datatype for each in wtypes.list_attributes(datatype)}
+    return found | getattr(datatype, "_read_as", {})
 
 
 class Sight:
@@ -130,9 +139,9 @@ class Sight:
         if not wtypes.iscomplex(datatype):
             return told
         shown = {
-            attribute.name: self.of(attribute.datatype, told[attribute.name])
-            for attribute in wtypes.list_attributes(datatype)
-            if attribute.name in told
+            name: self.of(kind, told[name])
+            for name, kind in _attributes(datatype).items()
+            if name in told
         }
         for name, word in getattr(datatype, "_words", {}).items():
             if shown.get(name):

@@ -8,8 +8,7 @@ from typing import Any
 
 from kongming.compute import hint, metadata
 from kongming.compute.client import Client, Refused
-from kongming.compute.metadata import wish_in
-from kongming.topology.wish import WishError
+from kongming.topology.wish import Wish, WishError
 
 #: Nova shows users 255 characters, of which its own words take 25.
 _MAX_REASON = 225
@@ -91,9 +90,16 @@ def _wished(client: Client, request: Request) -> dict[str, Any]:
         pin = client.pin(wish.instance_uuid, request.request_id)
         if pin is None or not _is_own(pin, request):
             raise hint.HintError(f"instance {wish.instance_uuid} has no pin")
-        wish = hint.wish_of(pin)
+        # what an operator allowed one instance is not for all that are made like it
+        wish = hint.wish_of(pin) | {"override": False}
+    elif "override" in wish:
+        # the filter may, but it speaks for users
+        raise hint.HintError("override: only administrators may ask for it")
     try:
-        understood = wish_in({name: wish[name] for name in metadata.FIELDS.intersection(wish)})
+        known = metadata.FIELDS.intersection(wish) - {"template"}
+        fields = metadata.fields_in({name: wish[name] for name in known})
+        # what is there for dedicated pins alone may be so by a template
+        understood = Wish.from_dict({**fields, "cpu_policy": "dedicated"})
     except WishError:
         # KongMing refuses it, and says why
         return wish
@@ -130,6 +136,8 @@ def _find(
         "wish": wish,
         "size": size,
         "hosts": hosts,
+        # whose templates a wish may name
+        "project_id": request.owner["project_id"],
     }
     # last, so that no field of the wish overrides them
     pin = {**wish, "instance_uuid": request.instance_uuid, **request.owner}

@@ -10,8 +10,8 @@ from oslo_config import cfg
 
 from kongming.compute import options
 
-#: The newest in which a wish has nothing that only operators may ask for.
-_VERSION = "1.3"
+#: The one that brought templates; what only operators may ask for, `choice` leaves out.
+_VERSION = "1.10"
 #: The second is that of catalogues made in 2018.
 _SERVICE_TYPES = ("resource-pin", "resource_pin")
 

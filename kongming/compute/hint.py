@@ -15,9 +15,7 @@ _FORMS = "a CPU set such as 0-3,^2,8, a JSON object, template:NAME or pin:UUID"
 _NOT_WISHED = frozenset(
     (
         *("instance_uuid", "project_id", "user_id", "host", "generation", "status", "reason"),
-        *("placement", "created_at", "updated_at", "links"),
-        # says nothing of places, and candidates are asked for at a version that lacks it
-        "enforce",
+        *("placement", "move", "template", "overrides", "created_at", "updated_at", "links"),
     )
 )
 
@@ -72,7 +70,7 @@ def parse(value: Any) -> dict[str, Any] | PinOf:
 
 
 def wish_of(pin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wish of a pin that the API has shown."""
+    """Return the wish of a pin that the API has shown, as it is without the template."""
     return {name: value for name, value in pin.items() if name not in _NOT_WISHED}
 
 

@@ -58,6 +58,18 @@ def wish(value: Any) -> Wish:
         raise exception.BadRequest.field("wish", "is none") from error
 
 
+def fields(value: Any, template_id: str | None) -> Mapping[str, Any]:
+    """Return the fields of a wish, or those that differ from a template's.
+
+    :raises BadRequest: they are none
+    """
+    if not isinstance(value, Mapping):
+        raise exception.BadRequest.field("wish", "is none")
+    if template_id is None:
+        wish(value)
+    return value
+
+
 def limits(value: Any) -> Mapping[str, int]:
     """Return limits by resource.
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who holds what on a host: decided here, inside a transaction that has locked the host."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import orm
@@ -30,6 +31,42 @@ def size_of(instance: models.Instance) -> fit.Size:
     return fit.Size(instance.vcpus, instance.memory_mib, tuple(instance.iothreads))
 
 
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """What a pin had on a host while it had some wish."""
+
+    host: str
+    wish: Wish
+    placement: Placement
+    holding: Holding
+
+    @classmethod
+    def of(cls, pin: models.Pin) -> "Former | None":
+        """Return what a pin has, if it has a placement."""
+        if pin.host is None or pin.placement is None:
+            return None
+        return cls(pin.host, pin.wish, pin.placement, pin.holding or Holding())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON's types; `from_dict` reads it back."""
+        return {
+            "host": self.host,
+            "wish": self.wish.to_dict(),
+            "placement": self.placement.to_dict(),
+            "holding": self.holding.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Former":
+        """Return what `to_dict` described."""
+        return cls(
+            data["host"],
+            Wish.from_dict(data["wish"]),
+            Placement.from_dict(data["placement"]),
+            Holding.from_dict(data["holding"]),
+        )
+
+
 class Ledger:
     """The books of one host for one transaction: what is settled in it counts at once."""
 
@@ -43,12 +80,19 @@ class Ledger:
         self._occupancy: dict[str, Occupancy] | None = None
 
     def place(
-        self, wish: Wish, uuid: str, size: fit.Size, ours: bool = False
+        self,
+        wish: Wish,
+        uuid: str,
+        size: fit.Size,
+        ours: bool = False,
+        former: Former | None = None,
     ) -> tuple[Placement, Holding]:
         """Return the placement that an instance would get, and what it would claim.
 
         ``ours``: KongMing has placed the instance before, so what its definition gives it may
         be KongMing's own doing, and whoever had to override has done so.
+
+        ``former`` is what it gets again if that was here, for the same wish, and is still free.
 
         No part may use a pCPU that another pin claims or another instance was given alone by
         others; a dedicated pin may moreover claim none that another pin uses.
@@ -63,6 +107,8 @@ class Ledger:
             raise exception.PlacedByOthers(
                 instance_uuid=uuid, cpus=cpuset.to_text(given.cpus), host=self._host
             )
+        if former is not None and self._is_left(former, wish, uuid, size):
+            return former.placement, former.holding
         try:
             found = fit.place(wish, size, self._books.inventory(uuid, self._look_at(wish)))
         except fit.DoesNotFit as error:
@@ -72,7 +118,7 @@ class Ledger:
             raise exception.contested(contest, self._host)
         return found.placement, Holding(found.exclusive, found.memory)
 
-    def settle(self, pin: models.Pin) -> None:
+    def settle(self, pin: Any) -> None:
         """Record what a pin holds from now on.
 
         What it claimed before and may still run on (``in_force``) stays claimed until its
@@ -114,6 +160,20 @@ class Ledger:
         changed = self._before != self._entries()
         self._before = self._entries()
         return changed
+
+    def _is_left(self, former: Former, wish: Wish, uuid: str, size: fit.Size) -> bool:
+        """Whether nobody else has any of what an instance had, and it suits it still."""
+        placement, holding = former.placement, former.holding
+        if (former.host, former.wish) != (self._host, wish):
+            return False
+        if placement.cpus & self._books.topology.offline or not fit.covers(wish, size, placement):
+            return False
+        free = self._books.inventory(uuid).free_memory
+        for node, sizes in holding.memory.items():
+            if any(free.get(node, {}).get(page, 0) < mib for page, mib in sizes.items()):
+                return False
+        found = fit.Fit(placement, holding.cpus, holding.memory, (), fit.Score())
+        return self._books.contest(uuid, found) is None
 
     def _entries(self) -> tuple[dict[int, str], dict[str, int], dict[str, Memory]]:
         books = self._books

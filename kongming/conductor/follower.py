@@ -2,7 +2,7 @@
 """Pins follow what Nova tells of their servers."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -11,9 +11,10 @@ from oslo_log import log as logging
 from kongming import exception, objects
 from kongming.compute import hint
 from kongming.compute.events import News, What
-from kongming.compute.metadata import wish_in, wish_of
+from kongming.compute.metadata import fields_in, fields_of
 from kongming.compute.nova import Nova, Server
 from kongming.conductor import pins, reservations
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine, instances, models
 from kongming.db import pins as db_pins
@@ -92,13 +93,13 @@ class Follower:
         if value is None:
             return
         try:
-            wish = self._hinted(value, news.project_id)
-            self._insist(wish, news.project_id)
-            self._tell(context, self._create(context, news, wish, models.HINT).host)
+            asked = self._hinted(value, news.project_id)
+            self._insist(asked, news.project_id)
+            self._tell(context, self._create(context, news, asked, models.HINT).host)
         except (hint.HintError, WishError, *exception.NOT_GRANTED) as error:
             self._say(news.uuid, str(error))
 
-    def _hinted(self, value: Any, project_id: str | None) -> Wish:
+    def _hinted(self, value: Any, project_id: str | None) -> Asked:
         wanted = hint.parse(value)
         if isinstance(wanted, hint.PinOf):
             with engine.reader() as session:
@@ -106,29 +107,30 @@ class Follower:
             if model is None or model.project_id != project_id:
                 raise hint.HintError(f"instance {wanted.instance_uuid} has no pin")
             # what an operator allowed one instance is not for all that are made like it
-            return dataclasses.replace(model.wish, override=False)
+            return Asked(dataclasses.replace(model.wish, override=False).to_dict())
         try:
-            return wish_in(wanted)
+            return _checked(fields_in(wanted), project_id)
         except WishError as error:
             raise hint.HintError(str(error)) from error
 
     def _obey(self, context: RequestContext, news: News, text: str, pin: models.Pin | None) -> None:
         try:
-            wish = wish_of(text)
-            self._insist(wish, news.project_id)
-            if pin is None or pin.wish != wish:
-                self._tell(context, self._store(context, news, wish, pin).host)
+            asked = _checked(fields_of(text), news.project_id)
+            self._insist(asked, news.project_id)
+            if pin is None or not _asks_for(pin, asked):
+                self._tell(context, self._store(context, news, asked, pin).host)
             self._said.pop(news.uuid, None)
         except (WishError, *exception.NOT_GRANTED) as error:
             reason = f"{self._key}: {error}"
             self._say(news.uuid, reason)
             pins.refuse(context, news.uuid, reason)
 
-    def _insist(self, wish: Wish, project_id: str | None) -> None:
-        """Insist that members of a project may ask for everything in a wish.
+    def _insist(self, asked: Asked, project_id: str | None) -> None:
+        """Insist that members of a project may ask for everything that they ask for themselves.
 
         :raises WishError: they may not
         """
+        wish = asked.own()
         if wish.neighbours:
             with engine.reader() as session:
                 own = instances.owned(session, wish.neighbours, project_id)
@@ -144,18 +146,22 @@ class Follower:
             raise WishError(field, reason)
 
     def _store(
-        self, context: RequestContext, news: News, wish: Wish, pin: models.Pin | None
+        self, context: RequestContext, news: News, asked: Asked, pin: models.Pin | None
     ) -> objects.Pin:
         if pin is not None:
-            return pins.update(context, news.uuid, wish, pin.generation, models.METADATA)
-        return self._create(context, news, wish, models.METADATA)
+            return pins.update(context, news.uuid, asked, pin.generation, models.METADATA)
+        return self._create(context, news, asked, models.METADATA)
 
-    def _create(self, context: RequestContext, news: News, wish: Wish, origin: str) -> objects.Pin:
+    def _create(
+        self, context: RequestContext, news: News, asked: Asked, origin: str
+    ) -> objects.Pin:
         new = objects.Pin(
             instance_uuid=news.uuid,
             project_id=news.project_id,
             user_id=news.user_id,
-            wish=wish,
+            asked=asked.fields,
+            template_id=asked.template_id,
+            template_role=asked.role,
         )
         return pins.create(context, new, wait=True, origin=origin)
 
@@ -163,3 +169,23 @@ class Follower:
         if self._said.get(uuid) != text:
             self._said[uuid] = text
             LOG.warning("Instance %s: %s", uuid, text)
+
+
+def _checked(fields: Mapping[str, Any], project_id: str | None) -> Asked:
+    """Return what fields ask for an instance of a project.
+
+    :raises WishError: they come to no wish
+    """
+    with engine.reader() as session:
+        asked = Asked.found(session, fields, project_id)
+        asked.wish(session)
+    return asked
+
+
+def _asks_for(pin: models.Pin, asked: Asked) -> bool:
+    """Whether a pin asks for just that, in whatever words."""
+    if (pin.template_id, pin.template_role) != (asked.template_id, asked.role):
+        return False
+    if pin.template_id is not None:
+        return pin.asked == asked.fields
+    return Wish.from_dict(pin.asked) == Wish.from_dict(asked.fields)

@@ -9,7 +9,7 @@ from sqlalchemy import orm
 
 from kongming.conductor import notices
 from kongming.context import RequestContext
-from kongming.db import models, pin_events
+from kongming.db import models, pin_events, templates
 from kongming.topology.relocation import Receipt
 from kongming.topology.wish import Wish
 
@@ -22,6 +22,7 @@ def line(
     event: str,
     cause: str | None = None,
     receipt: Receipt | None = None,
+    asked_by: dict[str, Any] | None = None,
     former: Wish | None = None,
 ) -> dict[str, Any]:
     """Return the row that says what just happened to a pin, and log it.
@@ -30,6 +31,7 @@ def line(
 
     :param cause: why parts were elsewhere, see `kongming.objects.report.Cause`
     :param receipt: what memory was moved
+    :param asked_by: who or what asked, see `asked_by`, where that is more than a user
     :param former: the wish before it was changed or deleted
     """
     LOG.info(
@@ -58,10 +60,32 @@ def line(
         "wish": pin.wish if event in ("created", "changed") else None,
         "cause": cause,
         "receipt": receipt,
+        "asked_by": asked_by or _usual(context, cause),
         "former": former,
         "initiator_project_id": context.project_id,
         "initiator_roles": sorted(context.roles),
     }
+
+
+def asked_by(
+    session: orm.Session, context: RequestContext, pin: models.Pin, origin: str | None
+) -> dict[str, Any]:
+    """Return who or what asked for the present wish of a pin, and the template that it follows."""
+    told = {"kind": origin} if origin else _usual(context, None)
+    if pin.template_id is not None:
+        told |= {
+            "template": templates.names(session, [pin.template_id])[pin.template_id],
+            "role": pin.template_role,
+            "version": pin.template_version,
+        }
+    return told
+
+
+def _usual(context: RequestContext, cause: str | None) -> dict[str, Any]:
+    """Return who asked, if it was a user or a drift; nothing for what just happened."""
+    if context.user_id is not None:
+        return {"kind": "user", "user_id": context.user_id}
+    return {} if cause is None else {"kind": "heal", "cause": cause}
 
 
 def add(session: orm.Session, context: RequestContext, rows: list[dict[str, Any]]) -> None:

@@ -12,10 +12,21 @@ from kongming import exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
-from kongming.conductor import arguments, notices, pins, quotas, reports, reservations
+from kongming.conductor import (
+    arguments,
+    notices,
+    pins,
+    quotas,
+    reports,
+    reservations,
+    rollouts,
+    templates,
+)
 from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
+from kongming.conductor.roller import Roller
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
@@ -30,7 +41,14 @@ _answers = oslo_messaging.expected_exceptions(
     exception.MoveNotFound,
     exception.PinNotFound,
     exception.PinExists,
+    exception.RolloutIsOver,
+    exception.RolloutNotFound,
     exception.StaleGeneration,
+    exception.StaleTemplate,
+    exception.TemplateExists,
+    exception.TemplateInUse,
+    exception.TemplateNotFound,
+    exception.TemplateVersionNotFound,
 )
 
 
@@ -46,6 +64,7 @@ class ConductorManager:
         self._conf = conf
         self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
         self._expiry = Expiry(self._tell)
+        self._roller = Roller(self._tell)
         self._listener: Listener | None = None
         if listened := notifications.handlers(conf):
             follower = Follower(conf, self._tell)
@@ -57,6 +76,7 @@ class ConductorManager:
         notices.start(self._conf)
         self._server.start()
         self._expiry.start()
+        self._roller.start()
         if self._listener is not None:
             self._listener.start()
         LOG.info("Conductor is ready")
@@ -68,6 +88,7 @@ class ConductorManager:
         self._server.stop()
         self._server.wait()
         self._expiry.stop()
+        self._roller.stop()
         notices.stop()
         rpc.disconnect(self._transport)
         engine.dispose()
@@ -118,16 +139,14 @@ class ConductorManager:
         instance_uuid: str,
         wish: Mapping[str, Any],
         generation: int | None,
+        template_id: str | None = None,
+        role: str | None = None,
         project_id: str | None = None,
     ) -> objects.Pin:
-        """Replace the wish of a pin and set its agent to work."""
-        stored = pins.update(
-            context,
-            arguments.instance(instance_uuid),
-            arguments.wish(wish),
-            generation,
-            project_id=project_id,
-        )
+        """Replace what a pin asks for and set its agent to work."""
+        uuid = arguments.instance(instance_uuid)
+        asked = Asked(arguments.fields(wish, template_id), template_id, role)
+        stored = pins.update(context, uuid, asked, generation, project_id=project_id)
         self._tell(context, stored.host)
         return stored
 
@@ -159,11 +178,61 @@ class ConductorManager:
         quotas.set_limits(context, project_id, arguments.limits(limits))
 
     @oslo_messaging.expose
+    @_answers
+    def create_template(
+        self, context: RequestContext, template: objects.Template
+    ) -> objects.Template:
+        """Store a new template."""
+        return templates.create(context, template)
+
+    @oslo_messaging.expose
+    @_answers
+    def update_template(
+        self,
+        context: RequestContext,
+        template_id: str,
+        content: dict[str, Any],
+        shared: bool | None,
+        base_version: int | None,
+        batch_size: int,
+    ) -> objects.Template:
+        """Give a template a new version."""
+        stored = templates.update(context, template_id, content, shared, base_version, batch_size)
+        self._roller.wake()
+        return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def delete_template(self, context: RequestContext, template_id: str) -> None:
+        """Delete a template."""
+        templates.delete(context, template_id)
+
+    @oslo_messaging.expose
+    @_answers
+    def create_rollout(
+        self, context: RequestContext, template_id: str, to_version: int, batch_size: int
+    ) -> objects.Rollout:
+        """Let those who follow a template have some version of it."""
+        rollout = rollouts.create(context, template_id, to_version, batch_size)
+        self._roller.wake()
+        return rollout
+
+    @oslo_messaging.expose
+    @_answers
+    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+        """Let a rollout go back."""
+        rollout = rollouts.cancel(context, rollout_id)
+        self._roller.wake()
+        return rollout
+
+    @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Take in what an agent tells."""
         answer = reports.take_in(context, report)
         if answer.placements_changed:
             self._tell(context, report.host)
+        if report.outcomes:
+            self._roller.wake()
         return {"sequence": answer.sequence, "full_needed": answer.full_needed}
 
     @oslo_messaging.expose

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wish comes in: create, change and delete pins, each in one transaction."""
 
+from typing import Any
+
 from oslo_utils import timeutils
 
 from kongming import exception, objects
-from kongming.conductor import claims, history, reservations
+from kongming.conductor import claims, history, reservations, wishes
+from kongming.conductor.claims import Former
 from kongming.conductor.locked import Locked, everything_of
 from kongming.conductor.reservations import Target
 from kongming.conductor.retry import retried
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import hosts, models, pin_events, pins
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.topology.placement import Placement
-from kongming.topology.wish import Wish
 
 
 @retried
@@ -48,8 +51,9 @@ def create(
         row.created_at = timeutils.utcnow()
         row.updated_at = None
         row.origin = origin
+        wishes.give(held.session, row, Asked.of(pin))
         try:
-            _decide(held, row, pin.wish)
+            _decide(held, row)
         except exception.NOT_GRANTED as error:
             # what is yet to be released has a placement that must not be forgotten
             if origin is None or row.in_force is not None:
@@ -58,7 +62,9 @@ def create(
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
         held.session.add(row)
-        history.add(held.session, context, [history.line(context, row, "created")])
+        asked_by = history.asked_by(held.session, context, row, origin)
+        line = history.line(context, row, "created", asked_by=asked_by)
+        history.add(held.session, context, [line])
         return objects.Pin.from_row(row)
 
 
@@ -66,12 +72,12 @@ def create(
 def update(
     context: RequestContext,
     uuid: str,
-    wish: Wish,
+    asked: Asked,
     generation: int | None,
     origin: str | None = None,
     project_id: str | None = None,
 ) -> objects.Pin:
-    """Replace the wish of a pin, and its origin; see `ConductorAPI.update_pin`."""
+    """Replace what a pin asks for, and its origin; see `ConductorAPI.update_pin`."""
     with everything_of(uuid) as held:
         row = held.pin_of(project_id)
         _insist(row, generation)
@@ -80,8 +86,11 @@ def update(
         # what is reserved was for the former wish
         reservations.release(held)
         former = row.wish
-        _decide(held, row, wish)
-        history.add(held.session, context, [history.line(context, row, "changed", former=former)])
+        wishes.give(held.session, row, asked)
+        _decide(held, row)
+        asked_by = history.asked_by(held.session, context, row, origin)
+        line = history.line(context, row, "changed", asked_by=asked_by, former=former)
+        history.add(held.session, context, [line])
         return objects.Pin.from_row(row)
 
 
@@ -108,6 +117,7 @@ def delete(
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
+        row.template_id = row.template_role = row.template_version = None
         line = history.line(context, row, "deleted", former=row.wish)
         history.add(held.session, context, [line])
         if row.in_force is None or held.instance is None:
@@ -149,14 +159,62 @@ def _is_void(row: models.Pin, instance: models.Instance | None) -> bool:
     return instance is not None and claims.is_others(row, instance) and not row.in_force
 
 
+def revise(
+    context: RequestContext,
+    held: Locked,
+    asked_by: dict[str, Any],
+    forced: bool = False,
+    former: Former | None = None,
+) -> None:
+    """Give a pin the wish that it comes to now that it has another version of its template.
+
+    One whose wish is the same, since that is about other roles or is overridden, stays where it is.
+    What is reserved for the others is reserved anew.
+
+    :param former: what it had for this wish before, and shall get again where that is free
+    :param forced: a pin that is not granted its wish has failed, and runs without until it is
+    :raises NOT_GRANTED: unless that is forced
+    """
+    row = held.pin
+    assert row is not None  # nosec B101 # for mypy
+    row.updated_at = timeutils.utcnow()
+    try:
+        wish = wishes.base(held.session, row)
+        if wish != row.wish or row.status == FAILED:
+            row.wish = wish
+            target = None if held.reservation is None else reservations.rest_of(held.reservation)
+            reservations.release(held)
+            _decide(held, row, former)
+            if target is not None and row.host != target.host:
+                reservations.make(held, row, target)
+    except exception.NOT_GRANTED as error:
+        if not forced:
+            raise
+        _lose(held, row, error.message)
+    history.add(held.session, context, [history.line(context, row, "changed", asked_by=asked_by)])
+
+
+def _lose(held: Locked, row: models.Pin, reason: str) -> None:
+    """Let a pin fail for which there is no place; what it had is released by its host."""
+    row.generation += 1
+    row.in_force = (row.in_force or Placement()).joined(row.placement) or None
+    row.placement = row.holding = row.progress = row.cancelled = None
+    row.status, row.reason = FAILED, reason
+    if held.host is not None:
+        here = pins.lock_on_host(held.session, held.host.name)
+        ledger = claims.Ledger(held.session, held.host, here)
+        ledger.settle(row)
+        ledger.save()
+        hosts.raise_generation(held.session, [held.host.name])
+
+
 def _insist(row: models.Pin, generation: int | None) -> None:
     if generation is not None and generation != row.generation:
         raise exception.StaleGeneration(given=generation, current=row.generation)
 
 
-def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
-    """Give a pin its wish, a new generation and, where its instance is known, a placement."""
-    row.wish = wish
+def _decide(held: Locked, row: models.Pin, former: Former | None = None) -> None:
+    """Give a pin with a new wish a new generation and, if its instance is known, a placement."""
     row.generation += 1
     row.status, row.reason = WAITING, None
     row.progress = row.cancelled = None
@@ -170,7 +228,7 @@ def _decide(held: Locked, row: models.Pin, wish: Wish) -> None:
     with session.no_autoflush:
         ledger = claims.Ledger(session, host, pins.lock_on_host(session, host.name))
         placement, holding = ledger.place(
-            wish, row.instance_uuid, claims.size_of(instance), ours=bool(row.placed)
+            row.wish, row.instance_uuid, claims.size_of(instance), bool(row.placed), former
         )
         held.accounts.take(instance.project_id or row.project_id, row.instance_uuid, holding)
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None

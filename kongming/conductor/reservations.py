@@ -73,6 +73,13 @@ def make(held: Locked, pin: models.Pin, target: Target) -> None:
         pin.reason = f"reserved on host {host.name} until {expires_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def rest_of(reservation: models.Reservation) -> Target:
+    """Return for what a reservation is, and how long still."""
+    left = (reservation.expires_at - timeutils.utcnow()).total_seconds()
+    size = fit.Size(reservation.vcpus, reservation.memory_mib)
+    return Target(reservation.host, size, max(0, round(left)))
+
+
 def release(held: Locked) -> None:
     """Give back what is reserved for an instance, if anything is."""
     if held.reservation is None:

@@ -11,9 +11,9 @@ import oslo_messaging
 from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext, service_context
 from kongming.topology.fit import Size
-from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ class ConductorAPI:
     - 1.0 ping, create_pin, update_pin, delete_pin, report, placements
     - 1.1 reserve; create_pin takes host and size
     - 1.2 cancel_move
+    - 1.3 create_template, update_template, delete_template, create_rollout, cancel_rollout;
+      pins follow templates: create_pin takes asked and template_id with the pin, update_pin takes
+      template_id and role
     - 1.5 update_pin, delete_pin, cancel_move and reserve take project_id; set_quota
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
@@ -52,7 +55,10 @@ class ConductorAPI:
         host: str | None = None,
         size: Size | None = None,
     ) -> objects.Pin:
-        """Store a new pin (instance_uuid, project_id, user_id and wish must be set).
+        """Store a new pin (instance_uuid, project_id and user_id must be set).
+
+        What it asks for is ``wish`` or, if it follows a template, ``asked``, ``template_id`` and
+        ``template_role``.
 
         :param wait: accept an instance that no host reports yet
         :param host: reserve there, for an instance of ``size``; see `reserve`
@@ -61,7 +67,7 @@ class ConductorAPI:
         return self._call(
             context,
             "create_pin",
-            version="1.1",
+            version="1.3",
             pin=pin,
             wait=wait,
             host=host,
@@ -98,10 +104,10 @@ class ConductorAPI:
         context: RequestContext,
         instance_uuid: str,
         project_id: str | None,
-        wish: Wish,
+        asked: Asked,
         generation: int | None,
     ) -> objects.Pin:
-        """Replace the wish of a pin; with ``generation``, only if that is the present one.
+        """Replace what a pin asks for; with ``generation``, only if that is the present one.
 
         :raises PinNotFound, BadRequest, StaleGeneration, CpuAlreadyClaimed:
         """
@@ -111,8 +117,10 @@ class ConductorAPI:
             version="1.5",
             instance_uuid=instance_uuid,
             project_id=project_id,
-            wish=wish.to_dict(),
+            wish=dict(asked.fields),
             generation=generation,
+            template_id=asked.template_id,
+            role=asked.role,
         )
 
     def delete_pin(
@@ -152,6 +160,75 @@ class ConductorAPI:
     ) -> None:
         """Set the limits of a project; those that are not named are the default ones."""
         self._call(context, "set_quota", version="1.5", project_id=project_id, limits=limits)
+
+    def create_template(
+        self, context: RequestContext, template: objects.Template
+    ) -> objects.Template:
+        """Store a new template (name, project_id, user_id, shared and content must be set).
+
+        :raises TemplateExists:
+        """
+        return self._call(context, "create_template", version="1.3", template=template)
+
+    def update_template(
+        self,
+        context: RequestContext,
+        template_id: str,
+        content: dict[str, Any],
+        shared: bool | None,
+        version: int | None,
+        batch_size: int,
+    ) -> objects.Template:
+        """Give a template a new version, unless that says what the newest does.
+
+        Those who follow it get it in a rollout, ``batch_size`` at a time.
+
+        :param shared: None: as it is
+        :param version: only if that is the newest version
+        :raises TemplateNotFound, StaleTemplate, TemplateExists, TemplateInUse:
+        :raises BadRequest, DoesNotFit: naming each instance for which it would not do
+        """
+        return self._call(
+            context,
+            "update_template",
+            version="1.3",
+            template_id=template_id,
+            content=content,
+            shared=shared,
+            base_version=version,
+            batch_size=batch_size,
+        )
+
+    def delete_template(self, context: RequestContext, template_id: str) -> None:
+        """Delete a template with all its versions.
+
+        :raises TemplateNotFound, TemplateInUse:
+        """
+        self._call(context, "delete_template", version="1.3", template_id=template_id)
+
+    def create_rollout(
+        self, context: RequestContext, template_id: str, version: int, batch_size: int
+    ) -> objects.Rollout:
+        """Let those who follow a template have some version of it, ``batch_size`` at a time.
+
+        :raises TemplateNotFound, TemplateVersionNotFound:
+        :raises BadRequest, DoesNotFit: naming each instance for which it would not do
+        """
+        return self._call(
+            context,
+            "create_rollout",
+            version="1.3",
+            template_id=template_id,
+            to_version=version,
+            batch_size=batch_size,
+        )
+
+    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+        """Let those who were given the version of a rollout have what they had before.
+
+        :raises RolloutNotFound, RolloutIsOver:
+        """
+        return self._call(context, "cancel_rollout", version="1.3", rollout_id=rollout_id)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

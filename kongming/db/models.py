@@ -57,6 +57,12 @@ def _document() -> types.JsonEncodedDict:
     return types.JsonEncodedDict(mysql_as_long=True)
 
 
+def _name() -> sa.String:
+    # MySQL and MariaDB compare without regard to case unless they are told
+    exact = mysql.VARCHAR(64, collation="utf8mb4_bin")
+    return sa.String(64).with_variant(exact, "mysql", "mariadb")
+
+
 class Host(Base):
     """A compute host; ``generation`` rises with its topology, its placements and claims.
 
@@ -110,12 +116,17 @@ class Pin(Base):
     tells whether the pin ever had a placement, ``arrival`` how often a host came to have its
     instance. ``progress`` tells how far its host is with moving memory, ``cancelled`` whether
     somebody stopped that for the present generation.
+
+    ``asked`` has the fields of the wish that somebody gave. With ``template_id`` they take the
+    place of those of the template, of ``template_role`` if that has roles, at
+    ``template_version``; ``wish`` is what comes of it, by `kongming.conductor.wishes`.
     """
 
     __tablename__ = "pins"
     __table_args__ = (
         sa.Index("pins_host_idx", "host"),
         sa.Index("pins_project_id_idx", "project_id"),
+        sa.Index("pins_template_id_idx", "template_id"),
         Base.__table_args__,
     )
 
@@ -142,6 +153,10 @@ class Pin(Base):
     )
     progress: orm.Mapped[Progress | None] = orm.mapped_column(Topology(Progress))
     cancelled: orm.Mapped[bool | None] = orm.mapped_column(sa.Boolean)
+    asked: orm.Mapped[dict[str, Any]] = orm.mapped_column(_document(), nullable=False)
+    template_id: orm.Mapped[str | None] = _uuid()
+    template_role: orm.Mapped[str | None] = orm.mapped_column(_name())
+    template_version: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
 
 
 class Claim(Base):
@@ -179,8 +194,91 @@ class Reservation(Base):
     expires_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
 
 
+class Template(Base):
+    """A named wish that pins follow; its content is that of its versions.
+
+    ``version`` is the newest, ``current`` the one that those take which begin to follow. They
+    differ while a rollout has not come to its end, and after one that went back.
+    """
+
+    __tablename__ = "templates"
+    __table_args__ = (
+        sa.UniqueConstraint("project_id", "name", name="templates_project_id_name_key"),
+        Base.__table_args__,
+    )
+
+    id: orm.Mapped[str] = _uuid(primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(_name(), nullable=False)
+    project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    shared: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    version: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    current: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+    updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+
+
+class TemplateVersion(Base):
+    """What a template said from some change on, see `kongming.topology.template`; never changes."""
+
+    __tablename__ = "template_versions"
+
+    template_id: orm.Mapped[str] = _uuid(primary_key=True)
+    version: orm.Mapped[int] = orm.mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    content: orm.Mapped[dict[str, Any]] = orm.mapped_column(_document(), nullable=False)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+
+
+class Rollout(Base):
+    """A version of a template on its way to those who follow it, ``batch_size`` at a time.
+
+    ``number`` counts the rollouts of a template, which run one after the other. ``former`` is the
+    version that the followers had when it began, ``touched`` those that were given ``version``, in
+    that order, as ``{"uuid", "had"}`` with the `kongming.conductor.claims.Former` of each;
+    ``total`` and ``done`` are as of the last step.
+    """
+
+    __tablename__ = "rollouts"
+    __table_args__ = (
+        sa.UniqueConstraint("template_id", "number", name="rollouts_template_id_number_key"),
+        sa.Index("rollouts_state_idx", "state"),
+        Base.__table_args__,
+    )
+
+    id: orm.Mapped[str] = _uuid(primary_key=True)
+    template_id: orm.Mapped[str] = _uuid(nullable=False)
+    template_name: orm.Mapped[str] = orm.mapped_column(_name(), nullable=False)
+    number: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    request_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
+    version: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    former: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    batch_size: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    failed_pin: orm.Mapped[str | None] = _uuid()
+    total: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    done: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    touched: orm.Mapped[list[dict[str, Any]]] = orm.mapped_column(
+        types.JsonEncodedList(mysql_as_long=True), nullable=False
+    )
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+    updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+
+
 class PinEvent(Base):
-    """One line of a pin's history; outlives the pin."""
+    """One line of a pin's history; outlives the pin.
+
+    ``asked_by`` tells on whose behalf the wish is what it is, see `kongming.objects.PinEvent`.
+    """
 
     __tablename__ = "pin_events"
     __table_args__ = (
@@ -203,6 +301,7 @@ class PinEvent(Base):
     wish: orm.Mapped[Wish | None] = orm.mapped_column(Topology(Wish))
     cause: orm.Mapped[str | None] = orm.mapped_column(sa.String(32))
     receipt: orm.Mapped[Receipt | None] = orm.mapped_column(Topology(Receipt))
+    asked_by: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(_document())
 
 
 class Project(Base):

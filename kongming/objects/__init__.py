@@ -5,5 +5,16 @@ from kongming.objects.host import Host
 from kongming.objects.instance import Instance
 from kongming.objects.pin import Pin, PinEvent
 from kongming.objects.report import Moving, Outcome, Report
+from kongming.objects.template import Rollout, Template
 
-__all__ = ["Host", "Instance", "Moving", "Outcome", "Pin", "PinEvent", "Report"]
+__all__ = [
+    "Host",
+    "Instance",
+    "Moving",
+    "Outcome",
+    "Pin",
+    "PinEvent",
+    "Report",
+    "Rollout",
+    "Template",
+]

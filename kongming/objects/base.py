@@ -13,6 +13,9 @@ from kongming.topology.residency import Progress
 from kongming.topology.usage import Usage
 from kongming.topology.wish import Wish
 
+#: Default of a field that may be None, which the type hints of oslo.versionedobjects forbid.
+NOTHING: Any = None
+
 
 class Registry(base.VersionedObjectRegistry):
     """All objects of KongMing."""
@@ -62,6 +65,24 @@ class _Topology(fields.FieldType):
 
     def get_schema(self) -> dict[str, list[str]]:
         return {"type": ["object"]}
+
+
+class _Document(fields.FieldType):
+    """JSON as it is."""
+
+    def coerce(self, obj: Any, attr: str, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError(f"{attr} must be an object of JSON")
+        return value
+
+    def get_schema(self) -> dict[str, list[str]]:
+        return {"type": ["object"]}
+
+
+class DocumentField(fields.AutoTypedField):
+    """An object of JSON."""
+
+    AUTO_TYPE = _Document()
 
 
 class HostTopologyField(fields.AutoTypedField):

@@ -25,10 +25,14 @@ class Pin(base.KongMingObject):
     ``progress`` tells of memory that is being moved; ``cancelled``: that was called off, and
     nothing is to be carried out until the wish changes. ``arrival`` counts how often a host
     came to have the instance: what an agent knows of an earlier stay is out of date.
+
+    ``asked`` are the fields that somebody gave; ``wish`` is what comes of them, and of the version
+    of the template (and its role, if it has roles) that the pin follows, if it follows one.
     """
 
     # 1.1: arrival, progress, cancelled
-    VERSION = "1.1"
+    # 1.2: asked, template_id, template_role, template_version
+    VERSION = "1.2"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -46,6 +50,10 @@ class Pin(base.KongMingObject):
         "cancelled": fields.BooleanField(nullable=True, default=False),
         "created_at": fields.DateTimeField(),
         "updated_at": fields.DateTimeField(nullable=True),
+        "asked": base.DocumentField(nullable=True, default=None),
+        "template_id": fields.UUIDField(nullable=True, default=base.NOTHING),
+        "template_role": fields.StringField(nullable=True, default=base.NOTHING),
+        "template_version": fields.IntegerField(nullable=True, default=base.NOTHING),
     }
 
 
@@ -53,11 +61,14 @@ class Pin(base.KongMingObject):
 class PinEvent(base.KongMingObject):
     """One line of a pin's history; ``receipt`` is there where memory was moved.
 
-    ``former`` is the wish before it was changed or deleted, ``user_id``, ``initiator_project_id``
-    and ``initiator_roles`` are those of who asked; nobody did where they are None and empty.
+    ``asked_by`` is a document with the ``kind`` of what asked (``user``, ``metadata``, ``hint``,
+    ``rollout``, ``heal``) and what there is to tell of it, such as the template; empty for what
+    just happened. ``former`` is the wish before it was changed or deleted, ``user_id``,
+    ``initiator_project_id`` and ``initiator_roles`` are those of who asked; nobody did where they
+    are None and empty.
 
     - 1.1 cause, receipt
-    - 1.2 former, initiator_project_id, initiator_roles
+    - 1.2 asked_by, former, initiator_project_id, initiator_roles
     """
 
     VERSION = "1.2"
@@ -75,6 +86,7 @@ class PinEvent(base.KongMingObject):
         "wish": base.WishField(nullable=True),
         "cause": fields.StringField(nullable=True),
         "receipt": base.ReceiptField(nullable=True, default=None),
+        "asked_by": base.DocumentField(nullable=True, default=None),
         "former": base.WishField(nullable=True, default=None),
         "initiator_project_id": fields.StringField(nullable=True, default=None),  # type: ignore[arg-type]
         "initiator_roles": fields.ListOfStringsField(default=[]),

@@ -5,10 +5,19 @@ import itertools
 
 from oslo_policy import policy
 
-from kongming.policies import base, candidates, hosts, instances, pins, quotas
+from kongming.policies import (
+    base,
+    candidates,
+    hosts,
+    instances,
+    pins,
+    quotas,
+    rollouts,
+    templates,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return every rule with its default, for the enforcer and the sample generator."""
-    nouns = (base, candidates, hosts, instances, pins, quotas)
+    nouns = (base, candidates, hosts, instances, pins, quotas, rollouts, templates)
     return list(itertools.chain.from_iterable(noun.RULES for noun in nouns))

@@ -14,6 +14,7 @@ ADMIN_OR_SERVICE = "rule:resource_pin:admin_or_service"
 PLACER = "rule:resource_pin:placer"
 READER = "rule:resource_pin:project_reader"
 READER_OR_SERVICE = "rule:resource_pin:project_reader_or_service"
+ANY_READER = "rule:resource_pin:admin_or_service or role:reader"
 MEMBER = "rule:resource_pin:project_member"
 MEMBER_OR_SERVICE = "rule:resource_pin:project_member_or_service"
 

@@ -111,6 +111,25 @@ class MigrationTests(base.TestCase):
         with engine.reader() as session:
             self.assertEqual(1, session.scalar(sa.select(models.Claim.pcpu)))
 
+    def test_what_was_asked_for_is_the_wish(self) -> None:
+        migrations.upgrade("0009")
+        wish = '{"cpu_policy": "shared", "vcpus": {"*": "4"}}'
+        values = {"uuid": "x", "wish": wish, "now": "2026-11-21 04:57:30", "no": False}
+        with engine.engine().begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO pins"
+                    " (instance_uuid, wish, generation, status, deleted, created_at)"
+                    " VALUES (:uuid, :wish, 1, 'waiting', :no, :now)"
+                ),
+                values,
+            )
+        migrations.upgrade()
+        with engine.reader() as session:
+            pin = session.scalars(sa.select(models.Pin)).one()
+            self.assertEqual({"cpu_policy": "shared", "vcpus": {"*": "4"}}, pin.asked)
+            self.assertEqual((pin.wish.to_dict(), None), (pin.asked, pin.template_id))
+
     def test_version(self) -> None:
         self.assertIsNone(migrations.version())
         migrations.upgrade()

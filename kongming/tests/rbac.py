@@ -3,6 +3,7 @@
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,10 @@ from typing import Any
 import requests
 import yaml
 
+from kongming.tests.base import eventually
+
+#: The states of a rollout that is over.
+OVER = ("completed", "returned", "failed")
 LINES = ("own", "others", "absent", "any")
 
 
@@ -84,6 +89,7 @@ class World:
     projects: Mapping[str, str]
     hosts: Sequence[str]
     _changed: set[str] = dataclasses.field(default_factory=set)
+    _made: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     def wrong(self, line: Line) -> Iterator[str]:
         """Send the call of a line as each persona; yield what is not as expected."""
@@ -98,10 +104,11 @@ class World:
             "project": self.projects["own"],
             "project_id": self.projects.get(line.kind, self.projects["own"]),
         }
-        path, body = line.path.format(**words), _filled(line.body, words)
         for persona, expected in line.expected.items():
             if line.kind in ("own", "others"):
                 self._have(uuid, line.pinned)
+            words |= {"unique": str(next(self._made)), **self._template(line)}
+            path, body = line.path.format(**words), _filled(line.body, words)
             answer = self.ask(persona, line.method, path, body, line.version)
             if answer.status_code < 300 and line.method != "GET":
                 self._changed.add(uuid)
@@ -110,6 +117,27 @@ class World:
             codes = [e["code"] for e in answer.json()["errors"]] if got >= "400" else []
             if got != status or (code and f"resource_pin.{code}" not in codes):
                 yield f"{line} as {persona}: {expected} expected, {got} {answer.text}"
+
+    def _template(self, line: Line) -> dict[str, str]:
+        """Return a template of the kind of a line, and a rollout of it that is over, if need be."""
+        found = {"template_id": self.uuids["absent"], "rollout_id": self.uuids["absent"]}
+        found["version"] = "1"
+        if line.kind not in self.projects or not re.search("template|rollout", line.path):
+            return found
+        name, project_id = f"rbac-{next(self._made)}", self.projects[line.kind]
+        body = {"name": name, "project_id": project_id, "wish": {}}
+        template = self.ask("admin", "POST", "/v1/templates", body, "latest").json()
+        found["template_id"] = template["id"]
+        if "rollout_id" in line.path:
+            body = {"template": template["id"], "version": 1}
+            rollout = self.ask("admin", "POST", "/v1/rollouts", body, "latest").json()
+            found["rollout_id"] = rollout["id"]
+            path = f"/v1/rollouts/{rollout['id']}"
+            eventually(functools.partial(self._is_over, path))
+        return found
+
+    def _is_over(self, path: str) -> bool:
+        return self.ask("admin", "GET", path, None, "latest").json()["state"] in OVER
 
     def _have(self, uuid: str, pinned: bool) -> None:
         """Have an instance with a plain pin, or without, whatever was before."""

@@ -7,7 +7,7 @@ of numbers must neither run backwards nor be empty, only the parsers know.
 
 from typing import Any
 
-from kongming.topology import cpuset, form, layout, qos
+from kongming.topology import cpuset, form, layout, qos, template
 from kongming.topology.part import UNLIMITED
 
 # no number is above cpuset.MAX_NUMBER or longer than six digits
@@ -19,6 +19,9 @@ _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]
 #: A set of pCPUs, vCPUs or NUMA nodes.
 CPU_SET: dict[str, Any] = {"type": "string", "pattern": f"^{_SET}$", "maxLength": 65536}
 UUID: dict[str, Any] = {"type": "string", "pattern": f"^{_UUID}$"}
+#: The name of a template or of a role, and how a pin names them.
+NAME: dict[str, Any] = {"type": "string", "pattern": f"^{template.NAME}$"}
+TEMPLATE: dict[str, Any] = {"type": "string", "pattern": f"^{template.NAME}(?:/{template.NAME})?$"}
 _PAGE_SIZE: dict[str, Any] = {"enum": [*form.PAGE_SIZES, *form.PAGE_WORDS]}
 
 

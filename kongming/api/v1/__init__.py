@@ -15,6 +15,8 @@ from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
 from kongming.api.v1.quotas import QuotasController
+from kongming.api.v1.rollouts import RolloutsController
+from kongming.api.v1.templates import TemplatesController
 
 
 class V1(Document):
@@ -26,6 +28,8 @@ class V1(Document):
             "candidates": CandidatesController(),
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
+            "templates": Versioned(TemplatesController()),
+            "rollouts": Versioned(RolloutsController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),
             "quotas": Versioned(QuotasController()),
             "openapi.json": OpenAPIController(root),

@@ -14,9 +14,9 @@ from kongming.api.inventories import Inventories
 from kongming.api.loaded import canonical, load_pin
 from kongming.api.microversion import Version
 from kongming.api.routes import Collection
-from kongming.api.v1 import pins
 from kongming.api.v1.placement import Placement
 from kongming.api.v1.size import Size
+from kongming.api.v1.wishes import TEMPLATES, FollowingBody, require_version
 from kongming.db import engine, reservations
 from kongming.policies import candidates as rules
 from kongming.policies import pins as pin_rules
@@ -57,19 +57,24 @@ class Hosts(wtypes.UserType):
 class Question(wtypes.Base):
     """Body of a POST; without ``hosts`` all are asked about."""
 
-    wish = wtypes.wsattr(pins.WishBody, mandatory=True)
+    wish = wtypes.wsattr(FollowingBody, mandatory=True)
     size = wtypes.wsattr(Size, mandatory=True)
     hosts = Hosts()
 
 
 class InstanceQuestion(Question):
-    """Body of a POST that may be about an instance that is there already."""
+    """Body of a POST that may be about an instance that is there already, or is yet to come.
+
+    ``project_id`` is the project whose templates a wish may name, instead of the caller's.
+    """
 
     _grammar = {"instance_uuid": grammar.UUID}
+    _since: ClassVar[dict[str, Version]] = {"project_id": TEMPLATES}
 
-    wish = pins.WishBody
+    wish = FollowingBody
     instance_uuid = wtypes.text
     prefer_pin = bool
+    project_id = body.Identifier()
 
 
 class Candidate(NamedTuple):
@@ -194,7 +199,9 @@ def _instance(asked: Question) -> str | None:
 
 def _question(asked: Question, uuid: str | None) -> fit.Question:
     size = asked.size.checked()
-    wish = asked.wish.wish("wish.") if body.has(asked, "wish") else None
+    wish = None
+    if body.has(asked, "wish"):
+        _, wish = asked.wish.asked(_project(asked), "wish.")
     if uuid is not None and (wish is None or (body.has(asked, "prefer_pin") and asked.prefer_pin)):
         try:
             wish = load_pin(pecan.request.context, pin_rules.GET, uuid).wish
@@ -206,6 +213,19 @@ def _question(asked: Question, uuid: str | None) -> fit.Question:
         return fit.Question(wish, size)
     except fit.DoesNotFit as error:
         raise exception.refusal(error.reasons) from error
+
+
+def _project(asked: Question) -> str | None:
+    """Return the project whose templates a wish may name."""
+    context = pecan.request.context
+    if not body.has(asked, "project_id"):
+        project_id: str | None = context.project_id
+        return project_id
+    require_version(asked)
+    if not policy.allows(context, pin_rules.CREATE_FOR_OTHERS):
+        raise exception.BadRequest.field("project_id", "only admins and services may set it")
+    named: str = asked.project_id
+    return named
 
 
 def _reserved_on(uuid: str) -> str | None:

@@ -5,7 +5,6 @@
 version 1.0. A mapping is one CPU set for every vCPU of an instance.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from kongming.api.loaded import (
 )
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
+from kongming.conductor.wishes import Asked
 from kongming.db import engine, hosts, instances, models, paging, pins
 from kongming.objects.instance import STATES
 from kongming.objects.pin import APPLIED, FAILED
@@ -33,7 +33,7 @@ from kongming.policies import pins as rules
 from kongming.topology import cpuset, grammar
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
-from kongming.topology.wish import Wish
+from kongming.topology.wish import EVERY, Wish
 
 #: How 2018 wrote the states of `objects.instance.STATES`.
 _STATUS = dict(
@@ -232,10 +232,11 @@ class MappingsController(Collection):
         pin = load_pin(request.context, rules.UPDATE, instance_uuid)
         cpus = body.read(request, ChangedMapping).cpus()
         granted.insist_on_places(request.context, ["cpu_mappings"])
-        wish = dataclasses.replace(pin.wish, vcpus={}, every_vcpu=cpus)
+        fields = pin.asked | {"vcpus": {EVERY: cpuset.to_text(cpus)}}
+        asked = Asked(fields, pin.template_id, pin.template_role)
         return _mapping(
             request.conductor.update_pin(
-                request.context, pin.instance_uuid, pin.project_id, wish, None
+                request.context, pin.instance_uuid, pin.project_id, asked, None
             )
         )
 

@@ -10,10 +10,13 @@ from wsme.rest import json as wsme_json
 from kongming import exception
 from kongming.api import described
 from kongming.api.loaded import load_pin
-from kongming.api.microversion import serves
+from kongming.api.microversion import Version, serves
 from kongming.api.routes import Document
 from kongming.policies import pins as rules
 from kongming.topology.residency import Progress
+
+#: The version that brought moves of memory.
+MOVES = Version(1, 9)
 
 
 class Move(wtypes.Base):

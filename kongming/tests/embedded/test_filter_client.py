@@ -159,6 +159,29 @@ class ChoiceTest(FilterTestCase):
         wish = {"vcpus": {"0-3": "3"}, "iothreads": {"1-2": "7"}}
         self.assertEqual(["one", "two"], self.choose(json.dumps(wish)).hosts)
 
+    def test_template(self) -> None:
+        content = {"roles": {"media": json.loads(DEDICATED)}}
+        body = {"name": "ims", "project_id": "telco", **content}
+        self.assertEqual(201, self.request("POST", "/v1/templates", json=body).status_code)
+        found = self.choose("template:ims/media")
+        self.assertEqual((found.hosts, True), ([self.reserved_on()], found.kept))
+        pin = self.get(f"/v1/pins/{UNKNOWN}").json()
+        self.assertEqual(
+            ("ims", "media", {}),
+            (pin["template"]["name"], pin["template"]["role"], pin["overrides"]),
+        )
+        # from now on the pin counts
+        self.assertEqual(found, self.choose("template:gone"))
+        own = json.dumps({"template": "ims/media", "thread_policy": "isolate"})
+        self.choose(own, uuid=NEXT)
+        self.assertEqual({"thread_policy": "isolate"}, self.overrides(NEXT))
+        self.assertIn("a role must be named", self.refusal("template:ims", uuid=VNF))
+        self.assertIn("no template ims", self.refusal("template:ims/media", uuid=VNF, project="x"))
+
+    def overrides(self, uuid: str) -> Any:
+        """Return what a pin has of its own."""
+        return self.get(f"/v1/pins/{uuid}").json()["overrides"]
+
     def test_another_pin(self) -> None:
         self.pin(OTHER, vcpus={"*": "1-2"})
         self.pin(VNF, vcpus={"*": "3"}, memory={"nodes": "0"})
@@ -182,13 +205,13 @@ class ChoiceTest(FilterTestCase):
             ({"vcpus": {"9": "1"}}, "vcpus.9"),
             ({"cpu_policy": "gold"}, "wish.cpu_policy: must be one of"),
             ({"pci_device": "0000:3b:00.1"}, "one: pci_device: the host has no PCI device"),
-            ({"override": True}, "wish.override: is there from version 1.4 on"),
+            ({"override": True}, "override: only administrators may ask for it"),
             ({"vcpus": {"0": "1-0"}}, "wish.vcpus.0: '1-0' is a range that runs backwards"),
         ):
             reason = self.refusal(json.dumps(wish))
             self.assertTrue(reason.startswith("resource_pin: "), reason)
             self.assertIn(words, reason)
-        self.assertIn("wish.template", self.refusal("template:gold"))
+        self.assertIn("wish.template: there is no template gold", self.refusal("template:gold"))
 
     def test_full(self) -> None:
         self.choose(NODE, "two", vcpus=8)
@@ -286,7 +309,7 @@ class ClientTest(testbase.BareTestCase):
         self.assertIsNone(client_for(server.url).pin(UNKNOWN, REQUEST))
         (headers,) = server.seen
         self.assertEqual(REQUEST, headers["X-OpenStack-Request-ID"])
-        self.assertEqual("resource-pin 1.3", headers["OpenStack-API-Version"])
+        self.assertEqual("resource-pin 1.10", headers["OpenStack-API-Version"])
 
     def test_useless_answers(self) -> None:
         for status, body, words, asked in (

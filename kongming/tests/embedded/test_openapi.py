@@ -13,7 +13,7 @@ from kongming.api.microversion import MAX_VERSION
 from kongming.api.root import Root
 from kongming.db import engine, models
 from kongming.tests.embedded import base, test_api_samples
-from kongming.tests.embedded.base import OTHER, UNKNOWN, VNF
+from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
 from kongming.tests.embedded.test_auth import AuthTestCase
 
 PATHS = openapi.document(Root(), MAX_VERSION)["paths"]
@@ -24,6 +24,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/v1/pins/{instance_uuid}"): {},
     ("PUT", "/v1/pins/{instance_uuid}/reservation"): {"host": "two", "size": SIZE},
     ("POST", "/v1/candidates"): {"wish": {}, "size": SIZE},
+    ("POST", "/v1/templates"): {"name": "silver", "wish": {}},
+    ("PUT", "/v1/templates/{template_id}"): {"wish": {}},
+    ("POST", "/v1/rollouts"): {"template": "gold", "version": 1},
     ("POST", "/v1/instance_cpu_mappings"): {"instance_uuid": VNF, "cpu_mappings": "1"},
     ("PUT", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "1"},
     ("PATCH", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "1"},
@@ -37,6 +40,11 @@ CONFLICTS: dict[tuple[str, str], dict[str, Any]] = {
         "host": "two",
         "size": {"vcpus": 1, "memory_mib": 1 << 20},
     },
+    ("POST", "/v1/templates"): {"name": "gold", "project_id": "telco", "wish": {}},
+    ("PUT", "/v1/templates/{template_id}"): {"wish": {}, "version": 99},
+    ("DELETE", "/v1/templates/{template_id}"): {},
+    ("POST", "/v1/rollouts"): {"template": "gold", "version": 1},
+    ("DELETE", "/v1/rollouts/{rollout_id}"): {},
     ("POST", "/v1/instance_cpu_mappings"): {"instance_uuid": VNF, "cpu_mappings": "1"},
     ("PUT", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "4"},
     ("PATCH", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "5"},
@@ -56,13 +64,29 @@ class StatusTest(AuthTestCase):
         super().setUp()
         self.post("admin", VNF, memory={"nodes": "0"})
         self.post("admin", OTHER, cpu_policy="dedicated", vcpus={"0": "4", "1": "5"})
+        self.template_id = self._template()
+        self.post("telco", OFF, template="gold")
+        rollout = self.ask("telco", "POST", "/v1/rollouts", json={"template": "gold", "version": 2})
+        self.rollout_id = rollout.json()["id"]
+        self.eventually(lambda: [row["state"] for row in base.rows("rollouts")] == ["completed"])
+
+    def _template(self) -> str:
+        """Make a template of which version 1 wants what is claimed, and return its id."""
+        wish = {"cpu_policy": "dedicated", "vcpus": {"*": "4-5"}}
+        body = {"name": "gold", "wish": wish}
+        made: str = self.ask("telco", "POST", "/v1/templates", json=body).json()["id"]
+        self.ask("telco", "PUT", f"/v1/templates/{made}", json={"wish": {}})
+        return made
 
     def send(
         self, token: str | None, method: str, path: str, uuid: str = VNF, **options: Any
     ) -> requests.Response:
         """Send what is carried out, unless options say otherwise."""
         host = "one" if uuid == VNF else "nowhere"
-        keys = {"instance_uuid": uuid, "uuid": uuid, "host_name": host, "project_id": "telco"}
+        keys = {"instance_uuid": uuid, "uuid": uuid, "host_name": host, "version": "1"}
+        keys["project_id"] = "telco"
+        keys["template_id"] = self.template_id if uuid == VNF else uuid
+        keys["rollout_id"] = self.rollout_id if uuid == VNF else uuid
         if "data" not in options:
             options.setdefault("json", BODIES.get((method, path)))
         return self.ask(token, method, path.format(**keys), **options)
@@ -94,8 +118,11 @@ class StatusTest(AuthTestCase):
             rule.name: "!" for rule in policies.list_rules() if getattr(rule, "operations", ())
         }
         # to see them is not denied, for that is told with 404
-        seen = {f"resource_pin:{noun}:get" for noun in ("pins", "instances")}
-        one = {("GET", "/v1/pins"), ("GET", "/v1/instances"), ("GET", "/v1/instance_cpu_mappings")}
+        seen = {
+            f"resource_pin:{noun}:get" for noun in ("pins", "instances", "templates", "rollouts")
+        }
+        lists = ("pins", "instances", "instance_cpu_mappings", "templates", "rollouts")
+        one = {("GET", f"/v1/{noun}") for noun in lists}
         self.kongming.set_policy({name: "!" for name in denied if name not in seen})
         for method, path in set(operations(403)) - one:
             answer = self.send("telco", method, path)
@@ -120,6 +147,9 @@ class StatusTest(AuthTestCase):
     def test_conflicts(self) -> None:
         self.assertEqual(set(CONFLICTS), set(operations(409)))
         for (method, path), body in CONFLICTS.items():
+            if "template" in body:
+                # its name is only known in the project that owns it
+                body = body | {"template": self.template_id}
             answer = self.send("admin", method, path, json=body)
             self.assertEqual(409, answer.status_code, f"{method} {path}: {answer.text}")
 
@@ -137,7 +167,8 @@ class NoKeystoneTest(base.EmbeddedTestCase):
     def test_nobody_can_check_a_token(self) -> None:
         self.assertTrue(list(operations(503)))
         for method, path in operations(503):
-            keys = {"instance_uuid": VNF, "uuid": VNF, "host_name": "one", "project_id": "telco"}
+            keys = {"instance_uuid": VNF, "uuid": VNF, "host_name": "one", "version": "1"}
+            keys |= {"template_id": VNF, "rollout_id": VNF, "project_id": "telco"}
             headers = {"X-Auth-Token": "some"}
             answer = self.request(method, path.format(**keys), headers=headers)
             self.assert_error(answer, 503, "unavailable")

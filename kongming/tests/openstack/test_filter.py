@@ -132,7 +132,7 @@ class KongMingTest(FilterCase):
             ("0-3,^2,8", 4, ""),
             (["0-3", "^2"], 4, ""),
             (f"pin:{model}", 1, ""),
-            ("template:gold", 0, "resource_pin: wish.template: unknown field"),
+            ("template:gold", 0, "resource_pin: wish.template: there is no template gold"),
             ("pin:11111111-0000-4000-8000-000000000000", 0, "resource_pin: instance 11111111-0000"),
             ("", 0, "resource_pin: is empty"),
             ([], 0, "resource_pin: is empty"),

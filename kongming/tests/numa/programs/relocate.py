@@ -63,8 +63,9 @@ def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterato
         for data in placements:
             steps = 1 if fail else sys.maxsize
             done = False
+            # each failure must leave this, from which the next attempt begins
+            before = state(driver, uuid) if fail else {}
             while not done:
-                before = state(driver, uuid) if fail else {}
                 driver.steps_left, begun = steps, time.monotonic()
                 try:
                     target = Placement.from_dict(data)

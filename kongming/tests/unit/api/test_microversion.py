@@ -32,10 +32,8 @@ class VersionsTest(base.BareTestCase):
 
     def test_every_version_has_one_controller(self) -> None:
         versioned = {path: node for path, node in nodes(root.Root()) if isinstance(node, Versioned)}
-        first = {
-            **{"/v1/hosts": 0, "/v1/instances": 0, "/v1/pins/reservation": 2, "/v1/pins/move": 9},
-            "/v1/quotas": 12,
-        }
+        first = {"/v1/hosts": 0, "/v1/instances": 0, "/v1/pins/reservation": 2, "/v1/pins/move": 9}
+        first |= {"/v1/templates": 10, "/v1/rollouts": 10, "/v1/quotas": 12}
         self.assertEqual(set(first), set(versioned))
         for path, node in versioned.items():
             for version, _ in VERSIONS[first[path] :]:

@@ -14,7 +14,18 @@ from kongming import policies
 from kongming.api import described, microversion, openapi, routes, schema
 from kongming.api.microversion import MAX_VERSION, Version, Versioned
 from kongming.api.root import Root
-from kongming.api.v1 import candidates, contract_2018, hosts, instances, pins, reservations
+from kongming.api.v1 import (
+    candidates,
+    contract_2018,
+    history,
+    hosts,
+    instances,
+    pins,
+    reservations,
+    rollouts,
+    templates,
+    wishes,
+)
 from kongming.tests import base
 from kongming.topology import grammar
 
@@ -54,6 +65,13 @@ def allowed(root: routes.Node, path: str, version: Version) -> set[str]:
 def references(document: dict[str, Any]) -> set[str]:
     """Return all that the document refers to."""
     return set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(document)))
+
+
+#: Those with the types of bodies and answers.
+MODULES = (
+    *(candidates, contract_2018, history, hosts, instances, pins, reservations),
+    *(rollouts, templates, wishes),
+)
 
 
 class DocumentTest(base.BareTestCase):
@@ -101,7 +119,13 @@ class DocumentTest(base.BareTestCase):
             (Version(1, 0), {"pins.NewPin", "candidates.Question"}),
             (Version(1, 1), {"pins.NewPin", "candidates.Question"}),
             (Version(1, 2), {"pins.PlannedPin", "candidates.InstanceQuestion"}),
-            (MAX_VERSION, {"pins.PlannedPin", "candidates.InstanceQuestion"}),
+            (
+                MAX_VERSION,
+                {
+                    *("pins.PlannedPin", "candidates.InstanceQuestion"),
+                    *("templates.NewTemplate", "rollouts.NewRollout"),
+                },
+            ),
         ):
             posts = [
                 methods["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -115,7 +139,7 @@ class DocumentTest(base.BareTestCase):
     def test_fields_are_those_of_the_types(self) -> None:
         known = {
             f"{module.__name__.rpartition('.')[2]}.{name}": datatype
-            for module in (candidates, contract_2018, hosts, instances, pins, reservations)
+            for module in MODULES
             for name, datatype in vars(module).items()
             if isinstance(datatype, type)
             and issubclass(datatype, wtypes.Base)
@@ -138,14 +162,14 @@ class DocumentTest(base.BareTestCase):
         self.assertEqual(set(), set(known) - seen)
 
     def test_fields_of_a_wish_come_with_their_versions(self) -> None:
-        for name, since in pins._SINCE.items():
+        for name, since in wishes.FollowingBody._since.items():
             for version in VERSIONS:
                 schemas = self.document(version)["components"]["schemas"]
                 fields = schemas["pins.ChangedPin.body"]["properties"]
                 self.assertEqual(version >= since, name in fields, f"{name} at {version}")
 
     def test_grammar_is_about_fields(self) -> None:
-        fields = {attribute.name for attribute in wtypes.list_attributes(pins.WishBody)}
+        fields = {attribute.name for attribute in wtypes.list_attributes(wishes.WishBody)}
         self.assertEqual(set(), set(grammar.WISH) - fields)
 
     def test_references_lead_somewhere(self) -> None:

@@ -53,7 +53,7 @@ class WishOfTest(base.BareTestCase):
             ('{"iothreads": null}', "iothreads", "object"),
             ('{"cpu_policy": "mine"}', "cpu_policy", "dedicated"),
             ('{"qos": {"cpu_shares": 1}}', "qos.cpu_shares", "from 20 to"),
-            ('{"template": "gold"}', "template", "not known"),
+            ('{"template": "gold"}', "template", "this agent is alone"),
         ):
             error = self.assertRaises(WishError, wish_of, text)
             self.assertEqual(field, error.field, text)

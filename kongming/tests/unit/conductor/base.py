@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from kongming import exception, objects
 from kongming.conductor import pins, reports, reservations
 from kongming.conductor.reports import Answer
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import claims, engine, models
 from kongming.tests import base
@@ -155,7 +156,7 @@ class ConductorTestCase(base.TestCase):
         """Change a pin; ``cpus`` are those of a dedicated one."""
         if cpus is not None:
             wish |= {"cpu_policy": "dedicated", "vcpus": {"*": cpus}}
-        return pins.update(self.context, uuid, Wish.from_dict(wish), generation)
+        return pins.update(self.context, uuid, Asked(wish), generation)
 
     def delete(self, uuid: str) -> str | None:
         """Delete a pin; return the host that has to release it."""

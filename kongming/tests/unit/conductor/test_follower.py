@@ -4,12 +4,14 @@ from typing import Any
 
 import fixtures
 
+from kongming import objects
 from kongming.compute.events import News, What
-from kongming.conductor import pins, reservations
+from kongming.conductor import pins, reservations, templates
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
+from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
-from kongming.db import engine
+from kongming.db import engine, pin_events
 from kongming.db import reservations as db_reservations
 from kongming.tests import nova
 from kongming.tests.unit.conductor.base import A, B, C, ConductorTestCase, D
@@ -141,7 +143,7 @@ class OriginTest(FollowerTestCase):
                 self.metadata(value)
             pin = self.row(A)
             self.assertEqual((64, None, False), (pin.wish.every_vcpu, pin.origin, pin.deleted))
-            pins.update(self.context, A, Wish(every_vcpu=16), None, "metadata")
+            pins.update(self.context, A, Asked({"vcpus": {"*": "4"}}), None, "metadata")
 
     def test_deleted_by_its_owner_it_is_back_with_the_next_event(self) -> None:
         self.run_instances(A)
@@ -386,7 +388,7 @@ class HintTest(FollowerTestCase):
         for hint, words in (
             ([], "is empty"),
             (["4-"], "4-"),
-            (["template:gold"], "template: is not known"),
+            (["template:gold"], "there is no template gold"),
             (['{"cpu_policy": "gold"}'], "cpu_policy: must be one of"),
             (['{"vcpus": {"*": "4"}, "override": true}'], "override: is not known"),
             ([f"pin:{B}"], f"instance {B} has no pin"),
@@ -415,3 +417,56 @@ class HintTest(FollowerTestCase):
         self.built([f"pin:{B}"])
         self.assertIsNone(self.row_or_none(A))
         self.assertIn(f"instance {B} has no pin", self.log.output)
+
+
+class TemplateTest(FollowerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_instances(A)
+        new = objects.Template(
+            name="ims",
+            project_id="telco",
+            user_id="mano",
+            shared=False,
+            content={"roles": {"media": {"vcpus": {"*": "4"}, "emulator": "1"}}},
+        )
+        self.template = templates.create(self.context, new)
+
+    def test_metadata(self) -> None:
+        self.metadata('{"template": "ims/media"}')
+        row = self.row(A)
+        self.assertEqual(
+            (Wish(every_vcpu=16, emulator=2), self.template.id, "media", 1, {}),
+            (row.wish, row.template_id, row.template_role, row.template_version, row.asked),
+        )
+        before = self.database()
+        self.metadata(' {"template": "ims/media"}')
+        self.assertEqual(before, self.database())
+        self.metadata('{"template": "ims/media", "emulator": "2"}')
+        self.assertEqual(({"emulator": "2"}, 2), (self.row(A).asked, self.row(A).generation))
+        with engine.reader() as session:
+            told = [event.asked_by for event in pin_events.of_pin(session, A)]
+        by = {"kind": "metadata", "template": "ims", "role": "media", "version": 1}
+        self.assertEqual([by, by], told)
+        self.metadata("7")
+        self.assertEqual((None, Wish(every_vcpu=128)), (self.row(A).template_id, self.row(A).wish))
+
+    def test_metadata_names_what_is_not_there(self) -> None:
+        self.metadata("7")
+        for text, words in (
+            ('{"template": "ims"}', "template: a role must be named; there are media"),
+            ('{"template": "gold"}', "template: there is no template gold"),
+            ('{"template": 4}', "template: must read NAME or NAME/ROLE"),
+            ('{"template": "ims/media", "override": true}', "override: is not known"),
+        ):
+            self.metadata(text)
+            self.assertEqual(128, self.row(A).wish.every_vcpu)
+            self.assertEqual("refused", self.events(A)[-1])
+            self.assertIn(words, self.log.output)
+
+    def test_hint(self) -> None:
+        self.ask_nova()
+        self.api.add(A, scheduler_hints={"resource_pin": ["template:ims/media"]})
+        self.news(What.METADATA, A, {}, built=True)
+        row = self.row(A)
+        self.assertEqual((16, "hint", 1), (row.wish.every_vcpu, row.origin, row.template_version))

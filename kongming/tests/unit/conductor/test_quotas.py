@@ -7,6 +7,7 @@ from typing import Any
 from kongming import exception, objects
 from kongming.conductor import pins, quotas, reservations
 from kongming.conductor.reservations import Target
+from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.db import quotas as db_quotas
 from kongming.objects.pin import FAILED
@@ -190,7 +191,7 @@ class OwnerTest(base.ConductorTestCase):
     def test_former_owner_changes_nothing(self) -> None:
         room = Target("one", Size(2, 512), 600)
         for call in (
-            functools.partial(pins.update, self.context, A, Wish(), None, project_id="telco"),
+            functools.partial(pins.update, self.context, A, Asked({}), None, project_id="telco"),
             functools.partial(pins.delete, self.context, A, project_id="telco"),
             functools.partial(pins.cancel_move, self.context, A, "telco"),
             functools.partial(self.reserve, room, "telco"),
@@ -201,7 +202,7 @@ class OwnerTest(base.ConductorTestCase):
         return reservations.reserve(self.context, A, room, project_id)
 
     def test_owner_does(self) -> None:
-        pins.update(self.context, A, Wish(), None, project_id="shop")
+        pins.update(self.context, A, Asked({}), None, project_id="shop")
         pins.delete(self.context, A, project_id="shop")
 
     def test_who_waited_for_what_is_others_does_not_keep_them_from_it(self) -> None:

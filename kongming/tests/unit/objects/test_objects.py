@@ -182,6 +182,10 @@ PIN = objects.Pin(
     cancelled=True,
     created_at=THEN,
     updated_at=None,
+    asked={"vcpus": {"*": "4"}},
+    template_id=OTHER,
+    template_role="media",
+    template_version=2,
 )
 NEW_PIN = objects.Pin(instance_uuid=UUID, project_id=None, user_id=None, wish=Wish())
 EVENT = objects.PinEvent(
@@ -197,6 +201,7 @@ EVENT = objects.PinEvent(
     wish=WISH,
     cause=None,
     receipt=None,
+    asked_by={"kind": "rollout", "version": 2},
 )
 OUTCOME = objects.Outcome(
     instance_uuid=UUID,
@@ -221,7 +226,40 @@ REPORT = objects.Report(
     moving=[MOVING],
     outcomes=[OUTCOME],
 )
-EXAMPLES = (HOST, INSTANCE, ASLEEP, PIN, NEW_PIN, EVENT, OUTCOME, MOVING, REPORT)
+TEMPLATE = objects.Template(
+    id=OTHER,
+    name="gold",
+    project_id="telco",
+    user_id=None,
+    shared=True,
+    version=2,
+    current=1,
+    content={"roles": {"media": {"vcpus": {"*": "4"}}}},
+    created_at=THEN,
+    updated_at=None,
+    rollout_id=UUID,
+)
+ROLLOUT = objects.Rollout(
+    id=UUID,
+    template_id=OTHER,
+    template_name="gold",
+    project_id="telco",
+    user_id="mano",
+    version=2,
+    former=1,
+    batch_size=5,
+    state="running",
+    reason=None,
+    failed_pin=None,
+    total=20,
+    done=12,
+    created_at=THEN,
+    updated_at=THEN,
+)
+EXAMPLES = (
+    *(HOST, INSTANCE, ASLEEP, PIN, NEW_PIN, EVENT, OUTCOME, MOVING, REPORT),
+    *(TEMPLATE, ROLLOUT),
+)
 
 
 class Echo:
@@ -346,9 +384,11 @@ class FingerprintTest(base.TestCase):
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
         "Moving": "1.0-9e36519e744ee756ff38399304b49bb8",
         "Outcome": "1.2-04b5da395b50a4cec9dc25e591514913",
-        "Pin": "1.1-b368f8e35dfb67033394573c9640e7d6",
-        "PinEvent": "1.2-ae799475b6851b00ceda7e22409c8b4b",
+        "Pin": "1.2-8589fa0ace0092652a9a02c2272486f8",
+        "PinEvent": "1.2-233e6280992ad5da4229ec986e5968c5",
         "Report": "1.1-9ed1244619aa61a2a1351559203ba80e",
+        "Rollout": "1.0-56a3cbd2afb1ffd64d02245edeb43888",
+        "Template": "1.0-ecfc55f816312672fa956abb3d54c8ab",
     }
 
     def test_fingerprints(self) -> None:

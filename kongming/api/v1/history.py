@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v1/pins/{instance_uuid}/history``: what happened to a pin, and who or what asked."""
+
+from typing import Any, ClassVar
+
+import pecan
+from wsme import types as wtypes
+
+from kongming import exception, objects, policy
+from kongming.api import described, links
+from kongming.api.loaded import canonical
+from kongming.api.routes import Document
+from kongming.api.v1.moves import MOVES, Receipt
+from kongming.api.v1.wishes import CAUSES, TEMPLATES, WishBody
+from kongming.db import engine, pin_events
+from kongming.policies import pins as rules
+
+
+class By(wtypes.Base):
+    """Who or what asked: ``kind`` is user, metadata, hint, rollout or heal.
+
+    A heal has the ``cause`` of the drift, a rollout its ``id``. Where a template is followed, its
+    name, version and, if it has roles, role are there.
+    """
+
+    kind = wtypes.wsattr(wtypes.text, mandatory=True)
+    user_id = wtypes.text
+    cause = wtypes.text
+    id = wtypes.text
+    template = wtypes.text
+    role = wtypes.text
+    version = int
+
+
+class Event(wtypes.Base):
+    """What happened to a pin, or what somebody asked of it."""
+
+    _places: ClassVar[dict[str, Any]] = {"host": None, "receipt": None}
+    _words: ClassVar[dict[str, str]] = {"reason": "event"}
+
+    at = wtypes.wsattr(wtypes.text, mandatory=True)
+    event = wtypes.wsattr(wtypes.text, mandatory=True)
+    generation = wtypes.wsattr(int, mandatory=True)
+    host = wtypes.text
+    reason = wtypes.text
+    user_id = wtypes.text
+    request_id = wtypes.text
+    wish = WishBody
+    cause = wtypes.text
+    receipt = Receipt
+    by = By
+
+
+class History(wtypes.Base):
+    """The life of a pin."""
+
+    history = wtypes.wsattr(wtypes.ArrayType(Event), mandatory=True)
+
+
+class HistoryController(Document):
+    """``/v1/pins/{instance_uuid}/history``"""
+
+    @pecan.expose("json")
+    @described.operation(History, refuses=(exception.PinNotFound,))
+    def show(self, instance_uuid: str) -> dict[str, Any]:
+        """Return the life of a pin, oldest event first; it outlives the pin."""
+        missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
+        uuid = canonical(instance_uuid, missing)
+        with engine.reader() as session:
+            events = [objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, uuid)]
+        # a pin may have been another project's before
+        visible = {
+            event.project_id: policy.allows(pecan.request.context, rules.GET, event)
+            for event in {event.project_id: event for event in events}.values()
+        }
+        shown = [_event(event) for event in events if visible[event.project_id]]
+        if not shown:
+            raise missing
+        return {"history": shown}
+
+
+def _by(event: objects.PinEvent) -> dict[str, Any] | None:
+    """Return who or what asked; lines from before that was stored tell a user or a cause."""
+    if event.asked_by:
+        told: dict[str, Any] = event.asked_by
+        return told
+    if event.user_id is not None:
+        return {"kind": "user", "user_id": event.user_id}
+    return None if event.cause is None else {"kind": "heal", "cause": event.cause}
+
+
+def _event(event: objects.PinEvent) -> dict[str, Any]:
+    shown = {
+        "at": links.instant(event.at),
+        "event": event.event,
+        "generation": event.generation,
+        "host": event.host,
+        "reason": event.reason,
+        "user_id": event.user_id,
+        "request_id": event.request_id,
+        "wish": None if event.wish is None else event.wish.to_dict(),
+    }
+    if pecan.request.version >= CAUSES:
+        shown["cause"] = event.cause
+    if pecan.request.version >= MOVES:
+        shown["receipt"] = event.receipt and event.receipt.to_dict()
+    if pecan.request.version >= TEMPLATES:
+        shown["by"] = _by(event)
+    return shown

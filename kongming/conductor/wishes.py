@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wish of a pin, made from what was asked for it and from the template that it follows.
+
+Every change of a pin's wish goes through here, whoever asks for it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import orm
+
+from kongming import exception, objects
+from kongming.db import models, templates
+from kongming.topology import template
+from kongming.topology.wish import Wish, WishError
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Fields of a wish; with ``template_id`` those that differ from the template's."""
+
+    fields: Mapping[str, Any]
+    template_id: str | None = None
+    role: str | None = None
+
+    @classmethod
+    def of(cls, pin: objects.Pin) -> "Asked":
+        """Return what a pin asks for; senders of a version before know its wish alone."""
+        if not pin.obj_attr_is_set("asked") or pin.asked is None:
+            return cls(pin.wish.to_dict())
+        return cls(pin.asked, pin.template_id, pin.template_role)
+
+    @classmethod
+    def found(
+        cls, session: orm.Session, fields: Mapping[str, Any], project_id: str | None
+    ) -> "Asked":
+        """Return what is asked for an instance of a project by fields that may name a template.
+
+        :raises WishError: the project cannot follow such a template
+        """
+        overrides = dict(fields)
+        text = overrides.pop("template", None)
+        if text is None:
+            return cls(overrides)
+        reference = template.Reference.parse(text)
+        row = templates.find(session, reference, project_id)
+        if row is None:
+            raise WishError("template", f"there is no template {reference.name}")
+        return cls(overrides, row.id, reference.role)
+
+    def own(self) -> Wish:
+        """Return a wish with just these fields, to judge who may ask for them.
+
+        :raises WishError: they are none of any wish
+        """
+        # what is there for dedicated pins alone may be so by the template
+        return Wish.from_dict({**self.fields, "cpu_policy": "dedicated"})
+
+    def wish(self, session: orm.Session) -> Wish:
+        """Return the wish that one comes to who asks for this now.
+
+        :raises WishError: it comes to none
+        """
+        if self.template_id is None:
+            return Wish.from_dict(self.fields)
+        row = templates.get(session, self.template_id)
+        assert row is not None  # nosec B101 # found in the same transaction
+        content = templates.content(session, row.id, row.current)
+        assert content is not None  # nosec B101 # each version is kept
+        return template.wish(content, self.role, self.fields)
+
+
+def give(session: orm.Session, row: models.Pin, asked: Asked) -> None:
+    """Let a pin ask for something else, and have the wish that comes of it.
+
+    One that goes on following a template keeps the version that it has, since a rollout alone
+    changes that. Its owner must be known.
+
+    :raises BadRequest: naming the field because of which it comes to no wish
+    """
+    if asked.template_id is None:
+        row.template_version = None
+    elif asked.template_id != row.template_id:
+        found = templates.lock(session, asked.template_id)
+        if found is None or not (found.shared or found.project_id == row.project_id):
+            raise exception.BadRequest.field("template", "is there no more for this project")
+        row.template_version = found.current
+    row.asked, row.template_id, row.template_role = (
+        dict(asked.fields),
+        asked.template_id,
+        asked.role,
+    )
+    row.wish = base(session, row)
+
+
+def base(session: orm.Session, row: models.Pin, content: Mapping[str, Any] | None = None) -> Wish:
+    """Return the wish that a pin comes to.
+
+    :param content: what the template that it follows shall say instead
+    :raises BadRequest: naming the field because of which it comes to none
+    """
+    try:
+        if row.template_id is None or row.template_version is None:
+            return Wish.from_dict(row.asked)
+        if content is None:
+            content = templates.content(session, row.template_id, row.template_version, lock=True)
+        assert content is not None  # nosec B101 # nothing that is followed is deleted
+        return template.wish(content, row.template_role, row.asked)
+    except WishError as error:
+        raise exception.BadRequest.field(error.field, error.reason) from error

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may see, follow and change which template."""
+
+from typing import Any
+
+import requests
+
+from kongming.tests.embedded import base
+from kongming.tests.embedded.base import OTHER, VNF
+from kongming.tests.embedded.test_auth import AuthTestCase
+
+OVERRIDE = {"vcpus": {"*": "4"}, "override": True}
+
+
+class TemplateAuthTestCase(AuthTestCase):
+    def template(self, token: str, expect: int = 201, **fields: Any) -> requests.Response:
+        """POST a template."""
+        body = {"name": "gold", "wish": {"vcpus": {"*": "4"}}, **fields}
+        answer = self.ask(token, "POST", "/v1/templates", json=body)
+        self.assertEqual(expect, answer.status_code, answer.text)
+        return answer
+
+    def path(self, token: str, **fields: Any) -> str:
+        """Make a template; return its path."""
+        return f"/v1/templates/{self.template(token, **fields).json()['id']}"
+
+    def put(self, token: str, path: str, **fields: Any) -> requests.Response:
+        """PUT a template."""
+        return self.ask(token, "PUT", path, json={"wish": {"vcpus": {"*": "5"}}, **fields})
+
+
+class OwnTest(TemplateAuthTestCase):
+    def test_members_act_for_their_project(self) -> None:
+        path = self.path("telco")
+        for method, more, body in (
+            ("GET", "", None),
+            ("GET", "/versions", None),
+            ("GET", "/versions/1", None),
+            ("PUT", "", {"wish": {}}),
+            ("DELETE", "", None),
+        ):
+            for token in ("shop", "nobody", "unscoped"):
+                answer = self.ask(token, method, path + more, json=body)
+                self.assert_error(answer, 404, "template_not_found")
+            answer = self.ask("telco", method, path + more, json=body)
+            self.assertTrue(answer.ok, answer.text)
+
+    def test_lists_are_filtered(self) -> None:
+        own = self.path("telco").rpartition("/")[2]
+        others = self.path("shop").rpartition("/")[2]
+        shared = self.path("admin", shared=True).rpartition("/")[2]
+        for token, ids in (
+            ("telco", {own, shared}),
+            ("shop", {others, shared}),
+            ("unscoped", {shared}),
+            ("admin", {own, others, shared}),
+        ):
+            self.assertEqual(ids, set(self.keys(token, "/v1/templates", "id")))
+
+    def test_project_is_named_by_admins_only(self) -> None:
+        answer = self.template("telco", 400, project_id="shop")
+        self.assert_error(answer, 400, "invalid_field", "project_id: only admins")
+        self.assertEqual("shop", self.template("admin", project_id="shop").json()["project_id"])
+        self.template("unscoped", 400)
+
+    def test_others_templates_cannot_be_followed(self) -> None:
+        path = self.path("shop")
+        for name in ("gold", path.rpartition("/")[2]):
+            body = {"instance_uuid": VNF, "template": name}
+            answer = self.ask("telco", "POST", "/v1/pins", json=body)
+            self.assert_error(answer, 400, "invalid_field", f"there is no template {name}")
+
+
+class SharedTest(TemplateAuthTestCase):
+    def test_admins_share(self) -> None:
+        self.assert_error(self.template("telco", 403, shared=True), 403, "forbidden", "share")
+        path = self.path("telco")
+        self.assert_error(self.put("telco", path, shared=True), 403, "forbidden", "share")
+        self.assertEqual(200, self.put("admin", path, shared=True).status_code)
+        self.assertEqual(200, self.ask("shop", "GET", path).status_code)
+        # it decides about the instances of others from now on
+        rollout = {"template": "gold", "version": 1}
+        for method, where, body in (
+            ("PUT", path, {"wish": {}}),
+            ("DELETE", path, None),
+            ("POST", "/v1/rollouts", rollout),
+        ):
+            for token in ("telco", "shop"):
+                answer = self.ask(token, method, where, json=body)
+                self.assert_error(answer, 403, "forbidden")
+
+    def test_override_is_a_matter_of_who_writes_it(self) -> None:
+        contents: tuple[dict[str, Any], ...] = ({"wish": OVERRIDE}, {"roles": {"a": OVERRIDE}})
+        for content in contents:
+            body: dict[str, Any] = {"name": "gold", **content}
+            answer = self.ask("telco", "POST", "/v1/templates", json=body)
+            self.assert_error(answer, 403, "forbidden", "resource_pin:pins:override")
+        self.path("admin", shared=True, wish=OVERRIDE)
+        followed = self.post("telco", VNF, template="gold").json()
+        self.assertTrue(followed["override"])
+        body = {"instance_uuid": OTHER, "template": "gold", "override": True}
+        answer = self.ask("shop", "POST", "/v1/pins", json=body)
+        self.assert_error(answer, 403, "forbidden", "resource_pin:pins:override")
+
+    def test_return_to_what_an_admin_wrote(self) -> None:
+        path = self.path("admin", project_id="telco", wish=OVERRIDE)
+        self.assertEqual(200, self.put("telco", path).status_code)
+        body = {"template": "gold", "version": 1}
+        answer = self.ask("telco", "POST", "/v1/rollouts", json=body)
+        self.assert_error(answer, 403, "forbidden", "resource_pin:pins:override")
+
+    def test_candidates_for_a_project(self) -> None:
+        self.path("telco")
+        question = {"wish": {"template": "gold"}, "size": {"vcpus": 1, "memory_mib": 64}}
+        answer = self.ask("nova", "POST", "/v1/candidates", json=question)
+        self.assert_error(answer, 400, "invalid_field", "wish.template: there is no template gold")
+        question["project_id"] = "telco"
+        answer = self.ask("nova", "POST", "/v1/candidates", json=question)
+        self.assertEqual(200, answer.status_code, answer.text)
+
+
+class RolloutTest(TemplateAuthTestCase):
+    def test_rollouts_are_those_of_ones_templates(self) -> None:
+        path = self.path("telco")
+        self.post("telco", VNF, template="gold")
+        rollout_id = self.put("telco", path).json()["rollout_id"]
+        self.eventually(lambda: base.rows("rollouts")[0]["state"] == "completed")
+        for token in ("shop", "nobody", "unscoped"):
+            for method in ("GET", "DELETE"):
+                answer = self.ask(token, method, f"/v1/rollouts/{rollout_id}")
+                self.assert_error(answer, 404, "rollout_not_found")
+            self.assertEqual([], self.keys(token, "/v1/rollouts", "id"))
+            body = {"template": path.rpartition("/")[2], "version": 1}
+            answer = self.ask(token, "POST", "/v1/rollouts", json=body)
+            self.assert_error(answer, 400, "invalid_field", "there is no such template")
+        for token in ("telco", "admin"):
+            self.assertEqual([rollout_id], self.keys(token, "/v1/rollouts", "id"))
+            answer = self.ask(token, "DELETE", f"/v1/rollouts/{rollout_id}")
+            self.assert_error(answer, 409, "rollout_is_over")
