@@ -129,8 +129,8 @@ class World:
         template = self.ask("admin", "POST", "/v1/templates", body, "latest").json()
         found["template_id"] = template["id"]
         if "rollout_id" in line.path:
-            body = {"template": template["id"], "version": 1}
-            rollout = self.ask("admin", "POST", "/v1/rollouts", body, "latest").json()
+            asked = {"template": template["id"], "version": 1}
+            rollout = self.ask("admin", "POST", "/v1/rollouts", asked, "latest").json()
             found["rollout_id"] = rollout["id"]
             path = f"/v1/rollouts/{rollout['id']}"
             eventually(functools.partial(self._is_over, path))

@@ -52,10 +52,32 @@ class OwnTest(TemplateAuthTestCase):
         for token, ids in (
             ("telco", {own, shared}),
             ("shop", {others, shared}),
-            ("unscoped", {shared}),
             ("admin", {own, others, shared}),
         ):
             self.assertEqual(ids, set(self.keys(token, "/v1/templates", "id")))
+        self.assert_error(self.ask("unscoped", "GET", "/v1/templates"), 403, "forbidden")
+
+    def test_places_are_neither_named_nor_shown(self) -> None:
+        wish = {"cpu_policy": "dedicated", "vcpus": {"0": "4"}, "emulator": "share"}
+        for content in ({"wish": wish}, {"roles": {"data": wish}}):
+            body = {"name": "exact", **content}
+            answer = self.ask("telco member", "POST", "/v1/templates", json=body)
+            self.assert_error(answer, 403, "places_forbidden", "vcpus.0")
+            answer = self.ask("telco", "POST", "/v1/templates", json=body)
+            self.assertEqual(201, answer.status_code, answer.text)
+            path = f"/v1/templates/{answer.json()['id']}"
+            for where in (path, "/v1/templates", f"{path}/versions", f"{path}/versions/1"):
+                self.assertIn('"vcpus"', self.ask("telco", "GET", where).text)
+                shown = self.ask("telco reader", "GET", where).text
+                self.assertNotIn('"vcpus"', shown)
+                self.assertIn('"share"', shown)
+            # what it says it may be followed for, but not be made to say by somebody else
+            answer = self.ask("telco member", "PUT", path, json=content)
+            self.assert_error(answer, 403, "places_forbidden")
+            asked = {"template": path.rpartition("/")[2], "version": 1}
+            answer = self.ask("telco member", "POST", "/v1/rollouts", json=asked)
+            self.assert_error(answer, 403, "places_forbidden")
+            self.ask("telco", "DELETE", path)
 
     def test_project_is_named_by_admins_only(self) -> None:
         answer = self.template("telco", 400, project_id="shop")
@@ -129,7 +151,11 @@ class RolloutTest(TemplateAuthTestCase):
             for method in ("GET", "DELETE"):
                 answer = self.ask(token, method, f"/v1/rollouts/{rollout_id}")
                 self.assert_error(answer, 404, "rollout_not_found")
-            self.assertEqual([], self.keys(token, "/v1/rollouts", "id"))
+            if token == "shop":
+                self.assertEqual([], self.keys(token, "/v1/rollouts", "id"))
+            else:
+                answer = self.ask(token, "GET", "/v1/rollouts")
+                self.assert_error(answer, 403, "forbidden")
             body = {"template": path.rpartition("/")[2], "version": 1}
             answer = self.ask(token, "POST", "/v1/rollouts", json=body)
             self.assert_error(answer, 400, "invalid_field", "there is no such template")
