@@ -88,13 +88,13 @@ install_kongming() {
     # A second run has nothing to do, and then needs no package index.
     local program=.venv/bin/kongming-standalone
     if [ -x "$program" ] && [ ! setup.cfg -nt "$program" ] \
-            && [ ! requirements.txt -nt "$program" ] \
+            && [ ! requirements.txt -nt "$program" ] && [ -x .venv/bin/openstack ] \
             && { [ -z "$qemu" ] || .venv/bin/python -c 'import libvirt' 2>/dev/null; }; then
         say "KongMing: installed in .venv"
         return
     fi
     say "KongMing: installing it in .venv"
-    .venv/bin/pip install -q -e ".${qemu:+[libvirt]}"
+    .venv/bin/pip install -q -e ".[cli${qemu:+,libvirt}]"
 }
 
 free_port() {

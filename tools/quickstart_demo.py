@@ -106,6 +106,9 @@ def demonstrate(api: Api, uuid: str | None, proc: bool) -> None:
     print(f"\nThe pin is applied after {seconds:.2f} s. The instance now:")
     show(places())
     print("\nEvery part is where the pin wants it. To go on:")
+    openstack = f".venv/bin/openstack --os-auth-type none --os-endpoint {api.url}/v1"
+    print(f"  {openstack} resource pin list")
+    print(f"  {openstack} resource pin host map {host['name']}")
     print(f"  {CURL} -s {api.url}/v1/instances | python3 -m json.tool")
     print(f"  {CURL} -s {api.url}/v1/pins/{uuid} | python3 -m json.tool")
     print(f"  {CURL} -i -X DELETE {api.url}/v1/pins/{uuid}")

@@ -4,3 +4,6 @@
 project = "KongMing"
 copyright = "KongMing contributors"
 html_theme = "alabaster"
+extensions = [
+    "cliff.sphinxext",
+]
