@@ -8,6 +8,7 @@ and answers are told, rules those of the policies. Nothing is written down a sec
 import functools
 import http
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pecan
@@ -154,7 +155,7 @@ def _version(version: Version) -> dict[str, Any]:
 
 def _page(description: Description) -> list[dict[str, Any]]:
     if description.filters is None:
-        return []
+        return _query(description.query)
     word = "|".join(description.sort_keys)
     item = f"(?:{word})(?::(?:asc|desc)?)?"
     text = {"type": "string", "pattern": "^[ -~]*$", "maxLength": 255}
@@ -165,6 +166,10 @@ def _page(description: Description) -> list[dict[str, Any]]:
         "sort": {"type": "string", "pattern": f"^{item}(?:,{item})*$", "maxLength": 255},
         **dict.fromkeys(description.filters, text),
     }
+    return _query(shapes)
+
+
+def _query(shapes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": shape} for name, shape in shapes.items()]
 
 

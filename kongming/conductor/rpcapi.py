@@ -32,13 +32,14 @@ class ConductorAPI:
     - 1.3 create_template, update_template, delete_template, create_rollout, cancel_rollout;
       pins follow templates: create_pin takes asked and template_id with the pin, update_pin takes
       template_id and role
+    - 1.4 create_calendar, update_calendar, delete_calendar
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
     answers in ``[DEFAULT] rpc_response_timeout`` seconds.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.3")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.4")
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
@@ -195,6 +196,46 @@ class ConductorAPI:
         :raises RolloutNotFound, RolloutIsOver:
         """
         return self._call(context, "cancel_rollout", version="1.3", rollout_id=rollout_id)
+
+    def create_calendar(
+        self, context: RequestContext, calendar: objects.Calendar
+    ) -> objects.Calendar:
+        """Store a new calendar, of which all must be set that is not the conductor's to set.
+
+        :returns: it, with what it collides with
+        :raises BadRequest: a template is not there for the project, or has no such version or role
+        :raises CalendarCollides: it is not to skip what it collides with
+        :raises MetadataNotFollowed: no conductor could tell which pins it is for
+        """
+        return self._call(context, "create_calendar", version="1.4", calendar=calendar)
+
+    def update_calendar(
+        self,
+        context: RequestContext,
+        calendar_id: str,
+        calendar: objects.Calendar,
+        generation: int | None,
+    ) -> objects.Calendar:
+        """Replace what a calendar says, but for its owner.
+
+        :param generation: only if that is the present one
+        :raises CalendarNotFound, StaleCalendar: and as `create_calendar`
+        """
+        return self._call(
+            context,
+            "update_calendar",
+            version="1.4",
+            calendar_id=calendar_id,
+            calendar=calendar,
+            generation=generation,
+        )
+
+    def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
+        """Delete a calendar; its pins return to what they ask for themselves.
+
+        :raises CalendarNotFound:
+        """
+        self._call(context, "delete_calendar", version="1.4", calendar_id=calendar_id)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

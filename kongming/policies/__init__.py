@@ -5,10 +5,19 @@ import itertools
 
 from oslo_policy import policy
 
-from kongming.policies import base, candidates, hosts, instances, pins, rollouts, templates
+from kongming.policies import (
+    base,
+    calendars,
+    candidates,
+    hosts,
+    instances,
+    pins,
+    rollouts,
+    templates,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return every rule with its default, for the enforcer and the sample generator."""
-    nouns = (base, candidates, hosts, instances, pins, rollouts, templates)
+    nouns = (base, calendars, candidates, hosts, instances, pins, rollouts, templates)
     return list(itertools.chain.from_iterable(noun.RULES for noun in nouns))
