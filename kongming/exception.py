@@ -9,6 +9,7 @@
     │   ├── PlacesForbidden                (several errors at once)
     │   └── QuotaExceeded
     ├── NotFound                      404
+    │   ├── CalendarNotFound
     │   ├── HostNotFound
     │   ├── InstanceNotFound
     │   ├── MoveNotFound
@@ -18,13 +19,16 @@
     │   ├── TemplateNotFound
     │   └── TemplateVersionNotFound
     ├── Conflict                      409
+    │   ├── CalendarCollides
     │   ├── CpuAlreadyClaimed
     │   │   ├── CpuHeldByOthers
     │   │   └── CpuInUse
     │   ├── DoesNotFit
+    │   ├── MetadataNotFollowed
     │   ├── PinExists
     │   ├── PlacedByOthers
     │   ├── RolloutIsOver
+    │   ├── StaleCalendar
     │   ├── StaleGeneration
     │   ├── StaleTemplate
     │   ├── TemplateExists
@@ -127,6 +131,11 @@ class NotFound(KongMingError):
     template = "No such resource."
 
 
+class CalendarNotFound(NotFound):
+    code = "resource_pin.calendar_not_found"
+    template = "There is no calendar {calendar_id}."
+
+
 class HostNotFound(NotFound):
     code = "resource_pin.host_not_found"
     template = "Host {host} is not known."
@@ -184,6 +193,12 @@ class DoesNotFit(SeveralProblems, Conflict):
     code = "resource_pin.does_not_fit"
 
 
+class CalendarCollides(SeveralProblems, Conflict):
+    """What a calendar asks for does not fit in some of its windows."""
+
+    code = "resource_pin.calendar_collides"
+
+
 class CpuHeldByOthers(CpuAlreadyClaimed):
     template = (
         "pCPU {cpus} of host {host} is already held by instance {holder},"
@@ -198,6 +213,14 @@ class CpuInUse(CpuAlreadyClaimed):
     )
 
 
+class MetadataNotFollowed(Conflict):
+    code = "resource_pin.metadata_not_followed"
+    template = (
+        "metadata: no conductor hears Nova's notifications, so that the metadata of servers is"
+        " not known."
+    )
+
+
 class PinExists(Conflict):
     code = "resource_pin.pin_exists"
     template = "Instance {instance_uuid} already has a pin; change it with PUT."
@@ -209,6 +232,11 @@ class PlacedByOthers(Conflict):
         "Instance {instance_uuid} was given pCPU {cpus} of host {host} for itself by somebody else"
         " than KongMing (cpu_policy dedicated in Nova); an administrator may override that."
     )
+
+
+class StaleCalendar(Conflict):
+    code = "resource_pin.stale_calendar"
+    template = "generation: {given} is stale, the calendar is at generation {current}."
 
 
 class StaleGeneration(Conflict):

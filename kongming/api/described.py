@@ -25,6 +25,7 @@ class Description(NamedTuple):
     :param refuses: what it may be refused with, beside what any request may be
     :param filters: the fields by which a list in pages can be filtered; None if it has no pages
     :param sort_keys: the fields by which such a list can be sorted
+    :param query: the schema of each parameter in the query string of what is no list
     """
 
     answers: type | None = None
@@ -33,6 +34,7 @@ class Description(NamedTuple):
     refuses: tuple[type[exception.KongMingError], ...] = ()
     filters: tuple[str, ...] | None = None
     sort_keys: tuple[str, ...] = ()
+    query: Mapping[str, Any] = {}
 
 
 def operation(*arguments: Any, **keywords: Any) -> Callable[[Function], Function]:

@@ -11,7 +11,8 @@ from kongming import exception, objects, policy
 from kongming.api import body
 from kongming.compute.nova import Nova
 from kongming.context import RequestContext
-from kongming.db import engine, instances, pins, rollouts, templates
+from kongming.db import calendars, engine, instances, pins, rollouts, templates
+from kongming.policies import calendars as calendar_rules
 from kongming.policies import instances as instance_rules
 from kongming.policies import pins as pin_rules
 from kongming.policies import rollouts as rollout_rules
@@ -48,6 +49,22 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
         instance: objects.Instance = objects.Instance.from_row(row)
     policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
     return instance
+
+
+def load_calendar(context: RequestContext, rule: str, calendar_id: str) -> objects.Calendar:
+    """Return a calendar, if the caller may do ``rule`` to it.
+
+    :raises CalendarNotFound: there is none, or the caller may not see it
+    :raises Forbidden: the caller may see it, but not do that
+    """
+    missing = exception.CalendarNotFound(calendar_id=calendar_id[:64])
+    with engine.reader() as session:
+        row = calendars.get(session, canonical(calendar_id, missing))
+        if row is None:
+            raise missing
+        calendar: objects.Calendar = objects.Calendar.from_row(row)
+    policy.authorize_owned(context, rule, calendar_rules.GET, calendar, hidden=missing)
+    return calendar
 
 
 def load_template(context: RequestContext, rule: str, template_id: str) -> objects.Template:

@@ -36,7 +36,7 @@ VERSIONS: tuple[tuple[Version, str], ...] = (
     (Version(1, 8), "pins with quotas, periods, shares and weights of CPU time"),
     (Version(1, 9), "moves of memory: progress, end and receipt; memory that stays until a start"),
     (Version(1, 10), "templates that pins follow, rollouts, and who asked in the history of pins"),
-    (Version(1, 11), "(calendars)"),
+    (Version(1, 11), "calendars, and what they have in force for pins and when"),
     (Version(1, 12), "quotas of projects"),
 )
 MIN_VERSION: Version = VERSIONS[0][0]

@@ -8,6 +8,7 @@ and answers are told, rules those of the policies. Nothing is written down a sec
 import functools
 import http
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pecan
@@ -155,7 +156,7 @@ def _version(version: Version) -> dict[str, Any]:
 
 def _page(description: Description) -> list[dict[str, Any]]:
     if description.filters is None:
-        return []
+        return _query(description.query)
     word = "|".join(description.sort_keys)
     item = f"(?:{word})(?::(?:asc|desc)?)?"
     text = {"type": "string", "description": "printable characters", "maxLength": 255}
@@ -166,6 +167,10 @@ def _page(description: Description) -> list[dict[str, Any]]:
         "sort": {"type": "string", "pattern": f"^{item}(?:,{item})*$", "maxLength": 255},
         **dict.fromkeys(description.filters, text),
     }
+    return _query(shapes)
+
+
+def _query(shapes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": shape} for name, shape in shapes.items()]
 
 

@@ -67,6 +67,22 @@ def next_link(request: webob.Request, page: Page, last: str) -> str:
     return f"{base_url(request)}{request.path_info}?{parse.urlencode(query)}"
 
 
+def integer(request: webob.Request, name: str, otherwise: int, low: int, high: int) -> int:
+    """Return the integer that a parameter of the query string gives, if it is there.
+
+    :raises BadRequest: it is given twice, or no integer from ``low`` to ``high``
+    """
+    given = request.GET.getall(name)
+    if not given:
+        return otherwise
+    text = given[0]
+    if len(given) > 1:
+        raise exception.BadRequest.field(name, "is given twice")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise exception.BadRequest.field(name, f"must be an integer from {low} to {high}")
+    return int(text)
+
+
 def base_url(request: webob.Request) -> str:
     """Return the URL of the API's root as clients see it, without a slash at the end."""
     return str(cfg.CONF.api.public_endpoint or request.application_url).rstrip("/")

@@ -64,6 +64,7 @@ _INSTEAD = {
         ),
         "this cannot be had where the instance is",
     ),
+    "calendar_collides": "in some of its windows it cannot be had where the instance is",
     "page_size_unknown": "there are no such pages where the instance is",
     "placed_by_others": "Nova has placed the instance; an administrator may override that",
 }
@@ -78,6 +79,7 @@ HARMLESS = frozenset(
         *("memory_mismatch", "page_size_misfit"),
         *("template_not_found", "template_version_not_found", "template_exists", "stale_template"),
         *("template_in_use", "rollout_not_found", "rollout_is_over"),
+        *("calendar_not_found", "stale_calendar", "metadata_not_followed"),
     }
 )
 #: Reasons of pins that anybody may read who sees the pin.

@@ -135,9 +135,11 @@ def _action(node: Node, names: Mapping[str, str], request: webob.Request) -> Cal
             f"{request.method[:32]} is not allowed here", headers={"Allow": ", ".join(allowed)}
         )
     name = allowed[request.method]
+    function: Callable[..., Any] = getattr(node, name)
     if name != "get_all":
         # lists judge theirs themselves
+        known = getattr(getattr(function, "description", None), "query", {})
         for parameter in request.GET:
-            raise exception.BadRequest.field(parameter[:64], "unknown query parameter")
-    function: Callable[..., Any] = getattr(node, name)
+            if parameter not in known:
+                raise exception.BadRequest.field(parameter[:64], "unknown query parameter")
     return function

@@ -13,7 +13,7 @@ from kongming.compute import hint
 from kongming.compute.events import News, What
 from kongming.compute.metadata import fields_in, fields_of
 from kongming.compute.nova import Nova, Server
-from kongming.conductor import pins, reservations
+from kongming.conductor import metadata, pins, reservations, wishes
 from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine, instances, models
@@ -50,6 +50,7 @@ class Follower:
         try:
             if news.what == What.DELETED:
                 self._said.pop(news.uuid, None)
+                metadata.note(news.uuid, {})
                 self._tell(context, pins.delete(context, news.uuid))
             elif news.what == What.NOT_BUILT:
                 self._tell(context, reservations.give_up(context, news.uuid))
@@ -59,13 +60,14 @@ class Follower:
             LOG.debug("Server %s: nothing to do: %s", news.uuid, error)
 
     def _follow(self, context: RequestContext, news: News) -> None:
-        metadata = news.metadata
-        if metadata is None:
+        told = news.metadata
+        if told is None:
             try:
-                metadata = self._server(news.uuid).metadata
+                told = self._server(news.uuid).metadata
             except exception.InstanceNotFound:
                 return
-        text = metadata.get(self._key)
+        metadata.note(news.uuid, told)
+        text = told.get(self._key)
         with engine.reader() as session:
             pin = db_pins.get(session, news.uuid)
         if pin is not None and pin.origin != models.METADATA:
@@ -104,10 +106,11 @@ class Follower:
         if isinstance(wanted, hint.PinOf):
             with engine.reader() as session:
                 model = db_pins.get(session, wanted.instance_uuid)
-            if model is None or model.project_id != project_id:
-                raise hint.HintError(f"instance {wanted.instance_uuid} has no pin")
+                if model is None or model.project_id != project_id:
+                    raise hint.HintError(f"instance {wanted.instance_uuid} has no pin")
+                wish = wishes.under(session, model, {})
             # what an operator allowed one instance is not for all that are made like it
-            return Asked(dataclasses.replace(model.wish, override=False).to_dict())
+            return Asked(dataclasses.replace(wish, override=False).to_dict())
         try:
             return _checked(fields_in(wanted), project_id)
         except WishError as error:

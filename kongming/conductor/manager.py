@@ -8,12 +8,13 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from kongming import exception, objects, rpc
+from kongming import clock, exception, objects, rpc
 from kongming.agent.rpcapi import AgentAPI
 from kongming.compute import notifications
 from kongming.compute.notifications import Listener
 from kongming.conductor import (
     arguments,
+    calendars,
     notices,
     pins,
     quotas,
@@ -26,6 +27,7 @@ from kongming.conductor.expiry import Expiry
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
 from kongming.conductor.roller import Roller
+from kongming.conductor.timekeeper import Timekeeper
 from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
@@ -37,12 +39,16 @@ LOG = logging.getLogger(__name__)
 #: Refusals are answers, not failures of the conductor: no trace in its log.
 _answers = oslo_messaging.expected_exceptions(
     *exception.NOT_GRANTED,
+    exception.CalendarCollides,
+    exception.CalendarNotFound,
     exception.InstanceNotFound,
+    exception.MetadataNotFollowed,
     exception.MoveNotFound,
     exception.PinNotFound,
     exception.PinExists,
     exception.RolloutIsOver,
     exception.RolloutNotFound,
+    exception.StaleCalendar,
     exception.StaleGeneration,
     exception.StaleTemplate,
     exception.TemplateExists,
@@ -65,6 +71,7 @@ class ConductorManager:
         self._waiting_pin_ttl = conf.conductor.waiting_pin_ttl
         self._expiry = Expiry(self._tell)
         self._roller = Roller(self._tell)
+        self._timekeeper = Timekeeper(self._tell, clock.now)
         self._listener: Listener | None = None
         if listened := notifications.handlers(conf):
             follower = Follower(conf, self._tell)
@@ -77,6 +84,7 @@ class ConductorManager:
         self._server.start()
         self._expiry.start()
         self._roller.start()
+        self._timekeeper.start()
         if self._listener is not None:
             self._listener.start()
         LOG.info("Conductor is ready")
@@ -89,6 +97,7 @@ class ConductorManager:
         self._server.wait()
         self._expiry.stop()
         self._roller.stop()
+        self._timekeeper.stop()
         notices.stop()
         rpc.disconnect(self._transport)
         engine.dispose()
@@ -226,6 +235,39 @@ class ConductorManager:
         return rollout
 
     @oslo_messaging.expose
+    @_answers
+    def create_calendar(
+        self, context: RequestContext, calendar: objects.Calendar
+    ) -> objects.Calendar:
+        """Store a new calendar."""
+        self._insist_on_metadata(calendar)
+        stored = calendars.create(context, calendar, clock.now())
+        self._timekeeper.wake()
+        return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def update_calendar(
+        self,
+        context: RequestContext,
+        calendar_id: str,
+        calendar: objects.Calendar,
+        generation: int | None,
+    ) -> objects.Calendar:
+        """Replace what a calendar says."""
+        self._insist_on_metadata(calendar)
+        stored = calendars.update(context, calendar_id, calendar, generation, clock.now())
+        self._timekeeper.wake()
+        return stored
+
+    @oslo_messaging.expose
+    @_answers
+    def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
+        """Delete a calendar."""
+        calendars.delete(context, calendar_id)
+        self._timekeeper.wake()
+
+    @oslo_messaging.expose
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Take in what an agent tells."""
         answer = reports.take_in(context, report)
@@ -247,6 +289,10 @@ class ConductorManager:
                 coming.cancelled = False
                 here.append(coming)
             return here
+
+    def _insist_on_metadata(self, calendar: objects.Calendar) -> None:
+        if calendar.metadata_key is not None and self._listener is None:
+            raise exception.MetadataNotFollowed
 
     def _target(self, host: str, size: Mapping[str, Any]) -> Target:
         return Target(host, arguments.size(size), self._waiting_pin_ttl)

@@ -117,7 +117,7 @@ def delete(
         row.generation += 1
         row.status, row.reason = PENDING, None
         row.deleted = True
-        row.template_id = row.template_role = row.template_version = None
+        row.template_id = row.template_role = row.template_version = row.overlay = None
         line = history.line(context, row, "deleted", former=row.wish)
         history.add(held.session, context, [line])
         if row.in_force is None or held.instance is None:
@@ -166,7 +166,7 @@ def revise(
     forced: bool = False,
     former: Former | None = None,
 ) -> None:
-    """Give a pin the wish that it comes to now that it has another version of its template.
+    """Give a pin the wish that it comes to now that its template or a calendar says something else.
 
     One whose wish is the same, since that is about other roles or is overridden, stays where it is.
     What is reserved for the others is reserved anew.

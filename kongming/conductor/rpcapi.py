@@ -33,6 +33,7 @@ class ConductorAPI:
     - 1.3 create_template, update_template, delete_template, create_rollout, cancel_rollout;
       pins follow templates: create_pin takes asked and template_id with the pin, update_pin takes
       template_id and role
+    - 1.4 create_calendar, update_calendar, delete_calendar
     - 1.5 update_pin, delete_pin, cancel_move and reserve take project_id; set_quota
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
@@ -229,6 +230,46 @@ class ConductorAPI:
         :raises RolloutNotFound, RolloutIsOver:
         """
         return self._call(context, "cancel_rollout", version="1.3", rollout_id=rollout_id)
+
+    def create_calendar(
+        self, context: RequestContext, calendar: objects.Calendar
+    ) -> objects.Calendar:
+        """Store a new calendar, of which all must be set that is not the conductor's to set.
+
+        :returns: it, with what it collides with
+        :raises BadRequest: a template is not there for the project, or has no such version or role
+        :raises CalendarCollides: it is not to skip what it collides with
+        :raises MetadataNotFollowed: no conductor could tell which pins it is for
+        """
+        return self._call(context, "create_calendar", version="1.4", calendar=calendar)
+
+    def update_calendar(
+        self,
+        context: RequestContext,
+        calendar_id: str,
+        calendar: objects.Calendar,
+        generation: int | None,
+    ) -> objects.Calendar:
+        """Replace what a calendar says, but for its owner.
+
+        :param generation: only if that is the present one
+        :raises CalendarNotFound, StaleCalendar: and as `create_calendar`
+        """
+        return self._call(
+            context,
+            "update_calendar",
+            version="1.4",
+            calendar_id=calendar_id,
+            calendar=calendar,
+            generation=generation,
+        )
+
+    def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
+        """Delete a calendar; its pins return to what they ask for themselves.
+
+        :raises CalendarNotFound:
+        """
+        self._call(context, "delete_calendar", version="1.4", calendar_id=calendar_id)
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

@@ -11,7 +11,7 @@ from kongming import exception, objects
 from kongming.conductor import rollouts, trial
 from kongming.conductor.retry import retried
 from kongming.context import RequestContext
-from kongming.db import engine, models
+from kongming.db import calendars, engine, models
 from kongming.db import rollouts as db_rollouts
 from kongming.db import templates as db_templates
 
@@ -81,6 +81,8 @@ def delete(context: RequestContext, template_id: str) -> None:
             raise exception.TemplateInUse(name=row.name, whose="followed by pins")
         if db_rollouts.unfinished(session, row.id):
             raise exception.TemplateInUse(name=row.name, whose="being rolled out")
+        if calendars.names_template(session, row.id):
+            raise exception.TemplateInUse(name=row.name, whose="named by calendars")
         db_templates.drop(session, row)
         LOG.info("Template %s (%s) deleted by user %s", row.name, row.id, context.user_id)
 

@@ -95,17 +95,32 @@ def give(session: orm.Session, row: models.Pin, asked: Asked) -> None:
 
 
 def base(session: orm.Session, row: models.Pin, content: Mapping[str, Any] | None = None) -> Wish:
-    """Return the wish that a pin comes to.
+    """Return the wish that a pin comes to, with what a calendar has laid over it.
 
     :param content: what the template that it follows shall say instead
     :raises BadRequest: naming the field because of which it comes to none
     """
+    return under(session, row, {} if row.overlay is None else row.overlay.fields, content)
+
+
+def under(
+    session: orm.Session,
+    row: models.Pin,
+    overlay: Mapping[str, Any],
+    content: Mapping[str, Any] | None = None,
+) -> Wish:
+    """Return the wish that a pin would come to, were these fields laid over it.
+
+    :param content: as for `base`
+    :raises BadRequest: naming the field because of which it comes to none
+    """
+    fields = {**row.asked, **overlay}
     try:
         if row.template_id is None or row.template_version is None:
-            return Wish.from_dict(row.asked)
+            return Wish.from_dict(fields)
         if content is None:
             content = templates.content(session, row.template_id, row.template_version, lock=True)
         assert content is not None  # nosec B101 # nothing that is followed is deleted
-        return template.wish(content, row.template_role, row.asked)
+        return template.wish(content, row.template_role, fields)
     except WishError as error:
         raise exception.BadRequest.field(error.field, error.reason) from error

@@ -11,6 +11,7 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 from sqlalchemy.dialects import mysql
 
+from kongming.timetable.overlay import Overlay
 from kongming.topology.books import Holding
 from kongming.topology.host import Host as HostTopology
 from kongming.topology.placement import Placement
@@ -61,6 +62,12 @@ def _name() -> sa.String:
     # MySQL and MariaDB compare without regard to case unless they are told
     exact = mysql.VARCHAR(64, collation="utf8mb4_bin")
     return sa.String(64).with_variant(exact, "mysql", "mariadb")
+
+
+def _metadata() -> sa.String:
+    # as long, and as exact, as Nova has keys and values
+    exact = mysql.VARCHAR(255, collation="utf8mb4_bin")
+    return sa.String(255).with_variant(exact, "mysql", "mariadb")
 
 
 class Host(Base):
@@ -120,6 +127,9 @@ class Pin(Base):
     ``asked`` has the fields of the wish that somebody gave. With ``template_id`` they take the
     place of those of the template, of ``template_role`` if that has roles, at
     ``template_version``; ``wish`` is what comes of it, by `kongming.conductor.wishes`.
+
+    ``overlay`` is what a calendar has laid over that, ``turned_at`` (UTC) the instant as of which
+    calendars last changed it, ``had`` the `kongming.conductor.claims.Former` from before, if any.
     """
 
     __tablename__ = "pins"
@@ -157,6 +167,9 @@ class Pin(Base):
     template_id: orm.Mapped[str | None] = _uuid()
     template_role: orm.Mapped[str | None] = orm.mapped_column(_name())
     template_version: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    overlay: orm.Mapped[Overlay | None] = orm.mapped_column(Topology(Overlay))
+    turned_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+    had: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(_document())
 
 
 class Claim(Base):
@@ -272,6 +285,62 @@ class Rollout(Base):
         sa.DateTime, nullable=False, default=timeutils.utcnow
     )
     updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+
+
+class Calendar(Base):
+    """When what is laid over the wishes of which pins.
+
+    Its windows are told by ``cron``, ``timezone`` and ``duration_s`` or, if there is but one, by
+    ``starts_at`` and ``ends_at`` (UTC). ``overlay`` has the fields that are laid over wishes;
+    ``template_id``, ``template_role``, ``template_version`` and ``only_qos`` tell where they come
+    from, if they come from a template. Its pins are those of the instances in ``pins``, those that
+    follow the template ``following``, or those of servers that have the metadata; all of them of
+    its project, unless it is for ``all_projects``.
+    """
+
+    __tablename__ = "calendars"
+    __table_args__ = (sa.Index("calendars_project_id_idx", "project_id"), Base.__table_args__)
+
+    id: orm.Mapped[str] = _uuid(primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    all_projects: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    cron: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    timezone: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
+    duration_s: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    starts_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+    ends_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+    overlay: orm.Mapped[dict[str, Any]] = orm.mapped_column(_document(), nullable=False)
+    template_id: orm.Mapped[str | None] = _uuid()
+    template_role: orm.Mapped[str | None] = orm.mapped_column(_name())
+    template_version: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    only_qos: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    pins: orm.Mapped[list[str]] = orm.mapped_column(
+        types.JsonEncodedList(mysql_as_long=True), nullable=False
+    )
+    following: orm.Mapped[str | None] = _uuid()
+    metadata_key: orm.Mapped[str | None] = orm.mapped_column(_metadata())
+    metadata_value: orm.Mapped[str | None] = orm.mapped_column(_metadata())
+    priority: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    on_collision: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    enabled: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
+        sa.DateTime, nullable=False, default=timeutils.utcnow
+    )
+    updated_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+
+
+class ServerMetadata(Base):
+    """One entry of the metadata of a server, as Nova last told it."""
+
+    __tablename__ = "server_metadata"
+    __table_args__ = (sa.Index("server_metadata_entry_idx", "key", "value"), Base.__table_args__)
+
+    instance_uuid: orm.Mapped[str] = _uuid(primary_key=True)
+    key: orm.Mapped[str] = orm.mapped_column(_metadata(), primary_key=True)
+    value: orm.Mapped[str] = orm.mapped_column(_metadata(), nullable=False)
 
 
 class PinEvent(Base):

@@ -33,3 +33,16 @@ def of_pin(session: orm.Session, instance_uuid: str) -> Sequence[PinEvent]:
     return session.scalars(
         sa.select(PinEvent).where(PinEvent.instance_uuid == instance_uuid).order_by(PinEvent.id)
     ).all()
+
+
+def said(
+    session: orm.Session, instance_uuid: str, event: str, reason: str, asked_by: dict[str, Any]
+) -> bool:
+    """Whether the newest lines of an event in a pin's history have one that says just this."""
+    query = (
+        sa.select(PinEvent)
+        .where(PinEvent.instance_uuid == instance_uuid, PinEvent.event == event)
+        .order_by(PinEvent.id.desc())
+        .limit(20)
+    )
+    return any((row.reason, row.asked_by) == (reason, asked_by) for row in session.scalars(query))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_versionedobjects import base, fields
 
+from kongming.timetable.overlay import Overlay
 from kongming.topology.host import Host
 from kongming.topology.placement import Placement
 from kongming.topology.relocation import Receipt
@@ -47,7 +48,7 @@ class KongMingObject(base.VersionedObject, base.ComparableVersionedObject):
 
 
 class _Topology(fields.FieldType):
-    """A dataclass of kongming.topology, on the wire as its ``to_dict``."""
+    """A dataclass of kongming.topology or timetable, on the wire as its ``to_dict``."""
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
@@ -89,6 +90,12 @@ class HostTopologyField(fields.AutoTypedField):
     """A topology.host.Host."""
 
     AUTO_TYPE = _Topology(Host)
+
+
+class OverlayField(fields.AutoTypedField):
+    """A timetable.overlay.Overlay."""
+
+    AUTO_TYPE = _Topology(Overlay)
 
 
 class PlacementField(fields.AutoTypedField):

@@ -28,11 +28,13 @@ class Pin(base.KongMingObject):
 
     ``asked`` are the fields that somebody gave; ``wish`` is what comes of them, and of the version
     of the template (and its role, if it has roles) that the pin follows, if it follows one.
+    ``overlay`` is what a calendar lays over that at present.
     """
 
     # 1.1: arrival, progress, cancelled
     # 1.2: asked, template_id, template_role, template_version
-    VERSION = "1.2"
+    # 1.3: overlay
+    VERSION = "1.3"
 
     fields = {
         "instance_uuid": fields.UUIDField(),
@@ -54,6 +56,7 @@ class Pin(base.KongMingObject):
         "template_id": fields.UUIDField(nullable=True, default=base.NOTHING),
         "template_role": fields.StringField(nullable=True, default=base.NOTHING),
         "template_version": fields.IntegerField(nullable=True, default=base.NOTHING),
+        "overlay": base.OverlayField(nullable=True, default=None),
     }
 
 
@@ -62,10 +65,10 @@ class PinEvent(base.KongMingObject):
     """One line of a pin's history; ``receipt`` is there where memory was moved.
 
     ``asked_by`` is a document with the ``kind`` of what asked (``user``, ``metadata``, ``hint``,
-    ``rollout``, ``heal``) and what there is to tell of it, such as the template; empty for what
-    just happened. ``former`` is the wish before it was changed or deleted, ``user_id``,
-    ``initiator_project_id`` and ``initiator_roles`` are those of who asked; nobody did where they
-    are None and empty.
+    ``rollout``, ``calendar``, ``heal``) and what there is to tell of it, such as the template;
+    empty for what just happened. ``former`` is the wish before it was changed or deleted,
+    ``user_id``, ``initiator_project_id`` and ``initiator_roles`` are those of who asked; nobody did
+    where they are None and empty.
 
     - 1.1 cause, receipt
     - 1.2 asked_by, former, initiator_project_id, initiator_roles

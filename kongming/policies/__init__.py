@@ -7,6 +7,7 @@ from oslo_policy import policy
 
 from kongming.policies import (
     base,
+    calendars,
     candidates,
     hosts,
     instances,
@@ -19,5 +20,5 @@ from kongming.policies import (
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return every rule with its default, for the enforcer and the sample generator."""
-    nouns = (base, candidates, hosts, instances, pins, quotas, rollouts, templates)
+    nouns = (base, calendars, candidates, hosts, instances, pins, quotas, rollouts, templates)
     return list(itertools.chain.from_iterable(noun.RULES for noun in nouns))

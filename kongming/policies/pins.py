@@ -25,6 +25,7 @@ RULES = [
             {"method": "GET", "path": "/v1/pins/{instance_uuid}"},
             {"method": "GET", "path": "/v1/pins/{instance_uuid}/history"},
             {"method": "GET", "path": "/v1/pins/{instance_uuid}/move"},
+            {"method": "GET", "path": "/v1/pins/{instance_uuid}/schedule"},
             {"method": "GET", "path": "/v1/instance_cpu_mappings"},
             {"method": "GET", "path": "/v1/instance_cpu_mappings/{instance_uuid}"},
         ],

@@ -108,6 +108,7 @@ class World:
             if line.kind in ("own", "others"):
                 self._have(uuid, line.pinned)
             words |= {"unique": str(next(self._made)), **self._template(line)}
+            words["calendar_id"] = self._calendar(line)
             path, body = line.path.format(**words), _filled(line.body, words)
             answer = self.ask(persona, line.method, path, body, line.version)
             if answer.status_code < 300 and line.method != "GET":
@@ -135,6 +136,22 @@ class World:
             path = f"/v1/rollouts/{rollout['id']}"
             eventually(functools.partial(self._is_over, path))
         return found
+
+    def _calendar(self, line: Line) -> str:
+        """Return a calendar of the kind of a line, if need be."""
+        if line.kind not in self.projects or "{calendar_id}" not in line.path:
+            return self.uuids["absent"]
+        body = {
+            "name": f"rbac-{next(self._made)}",
+            "cron": "0 0 29 2 *",
+            "timezone": "UTC",
+            "duration_s": 60,
+            "qos": {"cpu_shares": 512},
+            "pins": [self.uuids[line.kind]],
+        }
+        owner = {"own": "orchestrator", "others": "other"}[line.kind]
+        calendar: str = self.ask(owner, "POST", "/v1/calendars", body, "latest").json()["id"]
+        return calendar
 
     def _is_over(self, path: str) -> bool:
         return self.ask("admin", "GET", path, None, "latest").json()["state"] in OVER

@@ -10,6 +10,7 @@ from kongming.api.microversion import Versioned
 from kongming.api.openapi import OpenAPIController
 from kongming.api.routes import Document, Node
 from kongming.api.v1 import contract_2018
+from kongming.api.v1.calendars import CalendarsController
 from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
@@ -26,6 +27,7 @@ class V1(Document):
         self.children = {
             "pins": PinsController(),
             "candidates": CandidatesController(),
+            "calendars": Versioned(CalendarsController()),
             "hosts": Versioned(contract_2018.HostsController(), HostsController()),
             "instances": Versioned(contract_2018.InstancesController(), InstancesController()),
             "templates": Versioned(TemplatesController()),

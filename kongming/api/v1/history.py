@@ -11,16 +11,17 @@ from kongming.api import described, links
 from kongming.api.loaded import canonical
 from kongming.api.routes import Document
 from kongming.api.v1.moves import MOVES, Receipt
-from kongming.api.v1.wishes import CAUSES, TEMPLATES, WishBody
+from kongming.api.v1.wishes import CALENDARS, CAUSES, TEMPLATES, WishBody
 from kongming.db import engine, pin_events
 from kongming.policies import pins as rules
 
 
 class By(wtypes.Base):
-    """Who or what asked: ``kind`` is user, metadata, hint, rollout or heal.
+    """Who or what asked: ``kind`` is user, metadata, hint, rollout, calendar or heal.
 
-    A heal has the ``cause`` of the drift, a rollout its ``id``. Where a template is followed, its
-    name, version and, if it has roles, role are there.
+    A heal has the ``cause`` of the drift, a rollout its ``id``, a calendar its id and name with
+    the window from ``start`` to ``end``, and whether what it asked for has ``ended``. Where a
+    template is followed, its name, version and, if it has roles, role are there.
     """
 
     kind = wtypes.wsattr(wtypes.text, mandatory=True)
@@ -30,6 +31,14 @@ class By(wtypes.Base):
     template = wtypes.text
     role = wtypes.text
     version = int
+    name = wtypes.text
+    start = wtypes.text
+    end = wtypes.text
+    ended = bool
+
+
+#: What of that came with calendars.
+_OF_CALENDARS = ("name", "start", "end", "ended")
 
 
 class Event(wtypes.Base):
@@ -82,8 +91,8 @@ class HistoryController(Document):
 def _by(event: objects.PinEvent) -> dict[str, Any] | None:
     """Return who or what asked; lines from before that was stored tell a user or a cause."""
     if event.asked_by:
-        told: dict[str, Any] = event.asked_by
-        return told
+        later = () if pecan.request.version >= CALENDARS else _OF_CALENDARS
+        return {name: value for name, value in event.asked_by.items() if name not in later}
     if event.user_id is not None:
         return {"kind": "user", "user_id": event.user_id}
     return None if event.cause is None else {"kind": "heal", "cause": event.cause}

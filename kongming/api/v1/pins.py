@@ -17,8 +17,10 @@ from kongming.api.v1.history import HistoryController
 from kongming.api.v1.moves import MOVES, Move, MoveController, shown
 from kongming.api.v1.placement import Placement, Raw
 from kongming.api.v1.reservations import ReservationController
+from kongming.api.v1.schedules import Of, ScheduleController, Window
 from kongming.api.v1.size import Size
 from kongming.api.v1.wishes import (
+    CALENDARS,
     TEMPLATES,
     FollowingBody,
     WishBody,
@@ -64,10 +66,17 @@ class Followed(wtypes.Base):
     version = wtypes.wsattr(int, mandatory=True)
 
 
+class InForce(Of):
+    """The calendar that has its way with a pin at present, and the window of it."""
+
+    window = wtypes.wsattr(Window, mandatory=True)
+
+
 class Pin(WishBody):
     """A pin as it is shown, with the wish that is in force.
 
-    ``overrides`` are the fields that take the place of those of the template.
+    ``overrides`` are the fields that take the place of those of the template; without one, what
+    is asked for while a calendar has its way.
     """
 
     _places = WishBody._places | {"host": None, "placement": None}
@@ -84,6 +93,7 @@ class Pin(WishBody):
     move = Move
     template = Followed
     overrides = Raw()
+    calendar = InForce
     created_at = wtypes.wsattr(wtypes.text, mandatory=True)
     updated_at = wtypes.text
     links = wtypes.wsattr(wtypes.ArrayType(links.Link), mandatory=True)
@@ -107,6 +117,7 @@ class PinsController(Collection):
         "history": HistoryController(),
         "move": Versioned(MoveController()),
         "reservation": Versioned(ReservationController()),
+        "schedule": Versioned(ScheduleController()),
     }
 
     @pecan.expose("json")
@@ -221,6 +232,7 @@ def _show(pin: objects.Pin, names: Mapping[str, str]) -> Any:
             placement=placement(pin.placement),
             **_move(pin),
             **_template(pin, names),
+            **_calendar(pin),
             created_at=links.instant(pin.created_at),
             updated_at=links.instant(pin.updated_at),
             links=links.to(pecan.request, "pins", pin.instance_uuid),
@@ -260,7 +272,8 @@ def _template(pin: objects.Pin, names: Mapping[str, str]) -> dict[str, Any]:
     if pecan.request.version < TEMPLATES:
         return {}
     if pin.template_id not in names:
-        return {"template": None, "overrides": None}
+        laid_over = pin.overlay is not None and pecan.request.version >= CALENDARS
+        return {"template": None, "overrides": pin.asked if laid_over else None}
     followed = Followed(
         id=pin.template_id,
         name=names[pin.template_id],
@@ -268,3 +281,13 @@ def _template(pin: objects.Pin, names: Mapping[str, str]) -> dict[str, Any]:
         version=pin.template_version,
     )
     return {"template": followed, "overrides": pin.asked}
+
+
+def _calendar(pin: objects.Pin) -> dict[str, Any]:
+    if pecan.request.version < CALENDARS:
+        return {}
+    overlay = pin.overlay
+    if overlay is None:
+        return {"calendar": None}
+    window = Window.of(overlay.window)
+    return {"calendar": InForce(id=overlay.calendar_id, name=overlay.name, window=window)}

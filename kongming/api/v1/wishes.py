@@ -26,6 +26,8 @@ from kongming.topology.wish import (
 CAUSES = Version(1, 7)
 #: The version that brought templates.
 TEMPLATES = Version(1, 10)
+#: The version that brought calendars.
+CALENDARS = Version(1, 11)
 #: The version that brought a field of the wish.
 SINCE = {
     "pci_device": Version(1, 3),

@@ -6,10 +6,12 @@ answers must have the keys and types that the files show. Values may differ: sam
 recorded from ``kongming-standalone``, whose fleet, when it is given none, is used here too.
 """
 
+import datetime
 import json
 import pathlib
 from typing import Any
 
+import fixtures
 import requests
 
 import kongming
@@ -73,6 +75,13 @@ STORY = (
     ("templates/version", None),
     ("templates/delete", None),
     ("errors/rollout", None),
+    ("calendars/create", None),
+    ("calendars/list", None),
+    ("calendars/show", None),
+    ("calendars/preview", None),
+    ("pins/schedule", None),
+    ("calendars/change", None),
+    ("calendars/delete", None),
     ("quotas/set", None),
     ("quotas/show", None),
     ("quotas/reset", None),
@@ -97,6 +106,12 @@ def shape(value: Any) -> Any:
 class SamplesTest(base.EmbeddedTestCase):
     interval = 1
     fleet_text = pathlib.Path(fleet.__file__).with_name("default_fleet.yaml").read_text()
+
+    def setUp(self) -> None:
+        # no calendar of the samples has a window at noon
+        noon = datetime.datetime(2026, 11, 27, 12, tzinfo=datetime.UTC)
+        self.useFixture(fixtures.MonkeyPatch("kongming.clock.now", lambda: noon))
+        super().setUp()
 
     def test_answers_have_the_keys_and_types_of_the_samples(self) -> None:
         uuid = load("pins/create")["request"]["body"]["instance_uuid"]

@@ -18,6 +18,14 @@ from kongming.tests.embedded.test_auth import AuthTestCase
 
 PATHS = openapi.document(Root(), MAX_VERSION)["paths"]
 SIZE = {"vcpus": 1, "memory_mib": 64}
+CALENDAR: dict[str, Any] = {
+    **{"name": "nights", "cron": "0 22 29 2 *", "timezone": "UTC", "duration_s": 60},
+    **{"pins": [VNF], "qos": {"vcpu_quota": 50000}},
+}
+#: One for servers that nobody knows.
+NOT_FOLLOWED = {key: value for key, value in CALENDAR.items() if key != "pins"} | {
+    "metadata": {"tier": "batch"}
+}
 #: A body for each operation that has one, which is carried out if the instance has a pin.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/pins"): {"instance_uuid": VNF},
@@ -27,6 +35,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/templates"): {"name": "silver", "wish": {}},
     ("PUT", "/v1/templates/{template_id}"): {"wish": {}},
     ("POST", "/v1/rollouts"): {"template": "gold", "version": 1},
+    ("POST", "/v1/calendars"): CALENDAR,
+    ("PUT", "/v1/calendars/{calendar_id}"): CALENDAR,
     ("POST", "/v1/instance_cpu_mappings"): {"instance_uuid": VNF, "cpu_mappings": "1"},
     ("PUT", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "1"},
     ("PATCH", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "1"},
@@ -45,6 +55,8 @@ CONFLICTS: dict[tuple[str, str], dict[str, Any]] = {
     ("DELETE", "/v1/templates/{template_id}"): {},
     ("POST", "/v1/rollouts"): {"template": "gold", "version": 1},
     ("DELETE", "/v1/rollouts/{rollout_id}"): {},
+    ("POST", "/v1/calendars"): NOT_FOLLOWED,
+    ("PUT", "/v1/calendars/{calendar_id}"): NOT_FOLLOWED,
     ("POST", "/v1/instance_cpu_mappings"): {"instance_uuid": VNF, "cpu_mappings": "1"},
     ("PUT", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "4"},
     ("PATCH", "/v1/instance_cpu_mappings/{instance_uuid}"): {"cpu_mappings": "5"},
@@ -70,6 +82,9 @@ class StatusTest(AuthTestCase):
         self.rollout_id = rollout.json()["id"]
         self.eventually(lambda: [row["state"] for row in base.rows("rollouts")] == ["completed"])
 
+        made = self.ask("telco", "POST", "/v1/calendars", json=CALENDAR)
+        self.calendar_id = made.json()["id"]
+
     def _template(self) -> str:
         """Make a template of which version 1 wants what is claimed, and return its id."""
         wish = {"cpu_policy": "dedicated", "vcpus": {"*": "4-5"}}
@@ -86,6 +101,7 @@ class StatusTest(AuthTestCase):
         keys = {"instance_uuid": uuid, "uuid": uuid, "host_name": host, "version": "1"}
         keys["project_id"] = "telco"
         keys["template_id"] = self.template_id if uuid == VNF else uuid
+        keys["calendar_id"] = self.calendar_id if uuid == VNF else uuid
         keys["rollout_id"] = self.rollout_id if uuid == VNF else uuid
         if "data" not in options:
             options.setdefault("json", BODIES.get((method, path)))
@@ -118,10 +134,9 @@ class StatusTest(AuthTestCase):
             rule.name: "!" for rule in policies.list_rules() if getattr(rule, "operations", ())
         }
         # to see them is not denied, for that is told with 404
-        seen = {
-            f"resource_pin:{noun}:get" for noun in ("pins", "instances", "templates", "rollouts")
-        }
-        lists = ("pins", "instances", "instance_cpu_mappings", "templates", "rollouts")
+        nouns = ("pins", "instances", "templates", "rollouts", "calendars")
+        seen = {f"resource_pin:{noun}:get" for noun in nouns}
+        lists = (*nouns, "instance_cpu_mappings")
         one = {("GET", f"/v1/{noun}") for noun in lists}
         self.kongming.set_policy({name: "!" for name in denied if name not in seen})
         for method, path in set(operations(403)) - one:
@@ -169,6 +184,7 @@ class NoKeystoneTest(base.EmbeddedTestCase):
         for method, path in operations(503):
             keys = {"instance_uuid": VNF, "uuid": VNF, "host_name": "one", "version": "1"}
             keys |= {"template_id": VNF, "rollout_id": VNF, "project_id": "telco"}
+            keys |= {"calendar_id": VNF}
             headers = {"X-Auth-Token": "some"}
             answer = self.request(method, path.format(**keys), headers=headers)
             self.assert_error(answer, 503, "unavailable")

@@ -25,6 +25,7 @@ PERSONAS = {
     "member": "telco member",
     "reader": "telco reader",
     "guest": "telco guest",
+    "other": "shop",
 }
 PUBLIC = {"/", "/v1", "/v1/openapi.json"}
 

@@ -6,7 +6,13 @@ from typing import Any
 
 from kongming.tests import base, migrations
 from kongming.tests.functional.fixtures import mariadb, postgresql
-from kongming.tests.unit.conductor import test_pins, test_quotas, test_reports
+from kongming.tests.unit.conductor import (
+    test_forecast,
+    test_pins,
+    test_quotas,
+    test_reports,
+    test_windows,
+)
 
 _numbers = itertools.count()
 
@@ -71,4 +77,20 @@ class MariaDBCostTest(_OnMariaDB, test_reports.CostTest):
 
 
 class PostgreSQLCostTest(_OnPostgreSQL, test_reports.CostTest):
+    pass
+
+
+class MariaDBWindowsTest(_OnMariaDB, test_windows.WindowTest):
+    pass
+
+
+class PostgreSQLWindowsTest(_OnPostgreSQL, test_windows.WindowTest):
+    pass
+
+
+class MariaDBForecastTest(_OnMariaDB, test_forecast.ForecastTest):
+    pass
+
+
+class PostgreSQLForecastTest(_OnPostgreSQL, test_forecast.ForecastTest):
     pass

@@ -34,6 +34,7 @@ class VersionsTest(base.BareTestCase):
         versioned = {path: node for path, node in nodes(root.Root()) if isinstance(node, Versioned)}
         first = {"/v1/hosts": 0, "/v1/instances": 0, "/v1/pins/reservation": 2, "/v1/pins/move": 9}
         first |= {"/v1/templates": 10, "/v1/rollouts": 10, "/v1/quotas": 12}
+        first |= {"/v1/calendars": 11, "/v1/pins/schedule": 11}
         self.assertEqual(set(first), set(versioned))
         for path, node in versioned.items():
             for version, _ in VERSIONS[first[path] :]:

@@ -15,6 +15,8 @@ from kongming.api import described, microversion, openapi, routes, schema
 from kongming.api.microversion import MAX_VERSION, Version, Versioned
 from kongming.api.root import Root
 from kongming.api.v1 import (
+    calendar_body,
+    calendars,
     candidates,
     contract_2018,
     history,
@@ -23,6 +25,7 @@ from kongming.api.v1 import (
     pins,
     reservations,
     rollouts,
+    schedules,
     templates,
     wishes,
 )
@@ -70,7 +73,7 @@ def references(document: dict[str, Any]) -> set[str]:
 #: Those with the types of bodies and answers.
 MODULES = (
     *(candidates, contract_2018, history, hosts, instances, pins, reservations),
-    *(rollouts, templates, wishes),
+    *(rollouts, templates, wishes, calendars, calendar_body, schedules),
 )
 
 
@@ -124,6 +127,7 @@ class DocumentTest(base.BareTestCase):
                 {
                     *("pins.PlannedPin", "candidates.InstanceQuestion"),
                     *("templates.NewTemplate", "rollouts.NewRollout"),
+                    "calendar_body.NewCalendar",
                 },
             ),
         ):

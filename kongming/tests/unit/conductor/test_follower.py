@@ -11,7 +11,7 @@ from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
-from kongming.db import engine, pin_events
+from kongming.db import calendars, engine, pin_events
 from kongming.db import reservations as db_reservations
 from kongming.tests import nova
 from kongming.tests.unit.conductor.base import A, B, C, ConductorTestCase, D
@@ -29,6 +29,15 @@ class FollowerTestCase(ConductorTestCase):
         self.configuration.set("exact_projects", ["telco"], "notifications")
         self.follower = Follower(self.conf, self.tell)
         self.report(full=True)
+
+    def database(self) -> dict[str, list[Any]]:
+        """Return all rows of all tables but of the one that just has what Nova told."""
+        return {name: rows for name, rows in super().database().items() if "metadata" not in name}
+
+    def known(self, uuid: str = A) -> dict[str, str]:
+        """Return what is known of the metadata of a server."""
+        with engine.reader() as session:
+            return calendars.known_metadata(session, uuid)
 
     def tell(self, context: RequestContext, host: str | None) -> None:
         """Take down whose agent must hear."""
@@ -110,6 +119,15 @@ class MetadataTest(FollowerTestCase):
         self.follower = Follower(self.conf, self.tell)
         self.metadata("4-5", key="vcpus")
         self.assertEqual("pending", self.row(A).status)
+
+    def test_what_nova_told_last_is_kept(self) -> None:
+        self.metadata("4")
+        self.assertEqual({"role": "vnf", KEY: "4"}, self.known())
+        told = {"role": "db", "long": "x" * 256, "torn": "a\0b", "": "y"}
+        self.news(What.METADATA, metadata=told)
+        self.assertEqual({"role": "db", "": "y"}, self.known())
+        self.news(What.DELETED)
+        self.assertEqual({}, self.known())
 
 
 class OriginTest(FollowerTestCase):

@@ -256,9 +256,41 @@ ROLLOUT = objects.Rollout(
     created_at=THEN,
     updated_at=THEN,
 )
+COLLISION = objects.Collision(
+    instance_uuid=UUID, host="one", start=THEN, end=THEN, windows=30, reason="no room"
+)
+CALENDAR = objects.Calendar(
+    id=OTHER,
+    name="nights",
+    project_id="telco",
+    user_id="mano",
+    all_projects=False,
+    cron="0 22 * * *",
+    timezone="Europe/Paris",
+    duration_s=3600,
+    starts_at=None,
+    ends_at=None,
+    overlay={"qos": {"vcpu_quota": 5000}},
+    template_id=UUID,
+    template_role="media",
+    template_version=2,
+    only_qos=True,
+    pins=[UUID],
+    following=None,
+    metadata_key="tier",
+    metadata_value="batch",
+    priority=-5,
+    on_collision="skip",
+    enabled=True,
+    generation=3,
+    created_at=THEN,
+    updated_at=None,
+    collisions=[COLLISION],
+    checked_until=THEN,
+)
 EXAMPLES = (
     *(HOST, INSTANCE, ASLEEP, PIN, NEW_PIN, EVENT, OUTCOME, MOVING, REPORT),
-    *(TEMPLATE, ROLLOUT),
+    *(TEMPLATE, ROLLOUT, COLLISION, CALENDAR),
 )
 
 
@@ -380,11 +412,13 @@ def reread(thing: Any) -> Any:
 class FingerprintTest(base.TestCase):
     #: Who changes an object also raises its VERSION: mixed versions run during upgrades.
     FINGERPRINTS = {
+        "Calendar": "1.0-567106fe5f454d04e0668ca8eac4e8e1",
+        "Collision": "1.0-51de4ba3221eb77da0073a76567e4fc1",
         "Host": "1.0-e8495a3ae9784ee2c5bb0aa18f2e9474",
         "Instance": "1.1-129486eac6013d00a1912e456e411035",
         "Moving": "1.0-9e36519e744ee756ff38399304b49bb8",
         "Outcome": "1.2-04b5da395b50a4cec9dc25e591514913",
-        "Pin": "1.2-8589fa0ace0092652a9a02c2272486f8",
+        "Pin": "1.3-1240198ac4376dcede699395a3b9fb6f",
         "PinEvent": "1.2-233e6280992ad5da4229ec986e5968c5",
         "Report": "1.1-9ed1244619aa61a2a1351559203ba80e",
         "Rollout": "1.0-56a3cbd2afb1ffd64d02245edeb43888",
