@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from oslo_messaging import opts as messaging
 from oslo_service import service
 
-from kongming import rpc
+from kongming import guru, rpc
 from kongming.conf import opts
 
 
@@ -91,6 +91,8 @@ def serve(conf: cfg.ConfigOpts, make: Callable[[], Running], workers: int = 1) -
         rpc.disconnect(rpc.transport(conf))
     except oslo_messaging.MessagingException as error:
         fail(conf.prog, error)
+    # the workers inherit it
+    guru.report_on_signal()
     launcher = service.launch(conf, Worker(conf, make), workers=workers, restart_method="reload")
     return launcher.wait() or 0
 
