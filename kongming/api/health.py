@@ -14,7 +14,7 @@ from oslo_config import cfg
 from oslo_db import exception as db_exception
 from oslo_log import log as logging
 from oslo_middleware import healthcheck
-from oslo_middleware.healthcheck import opts, pluginbase
+from oslo_middleware.healthcheck import pluginbase
 
 from kongming import exception
 from kongming.conductor.rpcapi import ConductorAPI
@@ -28,9 +28,6 @@ PATH = "/healthcheck"
 _KEEP_SECONDS = 5.0
 #: What a conductor may take; load balancers do not wait much longer.
 _PING_SECONDS = 3.0
-
-# both: an API without a database can show nothing, one without a conductor change nothing
-cfg.set_defaults(opts.HEALTHCHECK_OPTS, backends=["kongming_database", "kongming_conductor"])
 
 
 class Health:

@@ -3,8 +3,10 @@
 
 import fixtures
 import requests
+import sqlalchemy as sa
 
 from kongming.api import health
+from kongming.db import engine
 from kongming.tests.embedded import base
 
 
@@ -48,8 +50,8 @@ class HealthTest(base.EmbeddedTestCase):
         self.assertEqual(200, self.get("/v1/hosts").status_code)
 
     def test_no_database(self) -> None:
-        with base.engine.writer() as session:
-            session.execute(base.sa.text("ALTER TABLE hosts RENAME TO gone"))
+        with engine.writer() as session:
+            session.execute(sa.text("ALTER TABLE hosts RENAME TO gone"))
         answer = self.health()
         self.assertEqual(503, answer.status_code)
         self.assertEqual("The database cannot be read.\nOK", answer.text)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import datetime
+import threading
 
 import fixtures
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ class ChecksTest(base.TestCase):
 
     def assert_result(self, code: Code, words: str, name: str) -> None:
         result = self.check(name)
-        self.assertEqual(code, result.code, result.details)
+        self.assertEqual(code, result.code, str(result.details))
         self.assertIn(words, result.details or "")
 
     def set_policy(self, text: str) -> None:
@@ -112,10 +113,12 @@ class ConductorsTest(ChecksTest):
 
     def test_older(self) -> None:
         api = rpcapi.ConductorAPI.__new__(rpcapi.ConductorAPI)
-        api._reachable = rpcapi.threading.Event()
+        api._reachable = threading.Event()
         api._reachable.set()
 
         class Old:
+            kind = "UnsupportedVersion"
+
             def prepare(self, **_: object) -> "Old":
                 return self
 
@@ -123,10 +126,9 @@ class ConductorsTest(ChecksTest):
                 raise RemoteError(self.kind, "no")
 
         client = api._client = Old()
-        client.kind = "UnsupportedVersion"  # type: ignore[attr-defined]
         error = self.assertRaises(exception.ControlPlaneUnavailable, api.ping, None, 1)
         self.assertIn("older than this program", str(error))
-        client.kind = "ValueError"  # type: ignore[attr-defined]
+        client.kind = "ValueError"
         self.assertRaises(RemoteError, api.ping, None, 1)
 
 
