@@ -63,9 +63,7 @@ def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigO
     options.set_defaults(conf)
     for group, messaging_options in messaging.list_opts():
         conf.register_opts(messaging_options, group=group)
-    logging.set_defaults(
-        default_log_levels=[*logging.get_default_log_levels(), "cotyledon=WARN", "alembic=WARN"]
-    )
+    opts.set_defaults()
     try:
         conf(sys.argv[1:] if arguments is None else arguments, project="kongming", prog=program)
         _read_all(conf)

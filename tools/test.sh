@@ -14,6 +14,8 @@ Usage: tools/test.sh [ENV...]
 Installs what the tests need and runs the tox environments named, one after the other; by default
 all of these, in two lanes side by side:
     pep8        style, types, shell scripts
+    papers      documentation, samples of configuration and policy
+    package     the archives that are published, each installed and started
     py3         unit tests, and the whole system in one process
     fuzz        hostile requests and documents that programs make up
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
@@ -37,7 +39,7 @@ run_env() {
     say "tox -e $env"
     .venv/bin/tox run --skip-pkg-install -e "$env" 2>&1 | sed -u "s/^/$env| /" || status=$?
 
-    if [ "$env" = pep8 ]; then
+    if [[ " pep8 papers package " == *" $env "* ]]; then
         [ "$status" -ne 0 ] || passed=1
     elif [ ".tox/$env/.stestr/next-stream" -nt "$start" ]; then
         ".tox/$env/bin/stestr" --repo-url ".tox/$env" last --subunit \
@@ -70,7 +72,7 @@ case "${1:-}" in
     -*) usage >&2; exit 2 ;;
 esac
 # Those that compute run beside those that wait for servers most of the time.
-computing=(pep8 py3 fuzz)
+computing=(pep8 papers package py3 fuzz)
 waiting=()
 if [ $# -gt 0 ]; then
     computing=("$@")
