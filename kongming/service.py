@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from oslo_messaging import opts as messaging
 from oslo_service import service
 
-from kongming import rpc
+from kongming import guru, rpc
 from kongming.conf import opts
 
 
@@ -63,9 +63,7 @@ def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigO
     options.set_defaults(conf)
     for group, messaging_options in messaging.list_opts():
         conf.register_opts(messaging_options, group=group)
-    logging.set_defaults(
-        default_log_levels=[*logging.get_default_log_levels(), "cotyledon=WARN", "alembic=WARN"]
-    )
+    opts.set_defaults()
     try:
         conf(sys.argv[1:] if arguments is None else arguments, project="kongming", prog=program)
         _read_all(conf)
@@ -91,6 +89,8 @@ def serve(conf: cfg.ConfigOpts, make: Callable[[], Running], workers: int = 1) -
         rpc.disconnect(rpc.transport(conf))
     except oslo_messaging.MessagingException as error:
         fail(conf.prog, error)
+    # the workers inherit it
+    guru.report_on_signal()
     launcher = service.launch(conf, Worker(conf, make), workers=workers, restart_method="reload")
     return launcher.wait() or 0
 

@@ -14,12 +14,16 @@ Usage: tools/test.sh [ENV...]
 Installs what the tests need and runs the tox environments named, one after the other; by default
 all of these, in two lanes side by side:
     pep8        style, types, shell scripts
+    papers      documentation, samples of configuration and policy
     py3         unit tests, and the whole system in one process
     fuzz        hostile requests and documents that programs make up
     functional  three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
     openstack   beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
     numa        on two emulated machines with four NUMA nodes each (root only)
-and then tools/quickstart.sh --check, as root also with --qemu.
+and then tools/quickstart.sh --check, as root also with --qemu. Not among them, for they take their
+time and are for a release:
+    package       the archives that are published, each installed and started
+    lower-bounds  unit tests with the oldest version of each requirement
 
 As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
 Python packages go to .venv and .tox of this checkout. May be run as often as you like.
@@ -37,7 +41,7 @@ run_env() {
     say "tox -e $env"
     .venv/bin/tox run --skip-pkg-install -e "$env" 2>&1 | sed -u "s/^/$env| /" || status=$?
 
-    if [ "$env" = pep8 ]; then
+    if [[ " pep8 papers package " == *" $env "* ]]; then
         [ "$status" -ne 0 ] || passed=1
     elif [ ".tox/$env/.stestr/next-stream" -nt "$start" ]; then
         ".tox/$env/bin/stestr" --repo-url ".tox/$env" last --subunit \
@@ -70,7 +74,7 @@ case "${1:-}" in
     -*) usage >&2; exit 2 ;;
 esac
 # Those that compute run beside those that wait for servers most of the time.
-computing=(pep8 py3 fuzz)
+computing=(pep8 papers py3 fuzz)
 waiting=()
 if [ $# -gt 0 ]; then
     computing=("$@")

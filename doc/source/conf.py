@@ -6,4 +6,6 @@ copyright = "KongMing contributors"
 html_theme = "alabaster"
 extensions = [
     "cliff.sphinxext",
+    "oslo_config.sphinxext",
+    "oslo_policy.sphinxext",
 ]

@@ -8,7 +8,7 @@ import pecan
 from oslo_config import cfg
 from oslo_middleware import cors, http_proxy_to_wsgi, request_id
 
-from kongming.api import auth, errors, headers, hooks, ratelimit, sizelimit
+from kongming.api import auth, errors, headers, health, hooks, ratelimit, sizelimit
 from kongming.api.root import Root
 from kongming.api.routes import Request
 from kongming.compute.nova import Nova
@@ -20,15 +20,17 @@ def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
 
     A request passes, in this order: the proxy's word on scheme and host; the headers of all
     answers; those for pages of other sites, if there are such; the request id, which everything
-    below logs; the form of errors, around all that may refuse; the size limit, before anything
-    reads; the token; how fast its project sends; the controllers.
+    below logs; the load balancer's question for the health; the form of errors, around all that
+    may refuse; the size limit, before anything reads; the token; how fast its project sends; the
+    controllers.
     """
+    conductor = ConductorAPI(connection)
     application: Any = pecan.make_app(
         Root(),
         request_cls=Request,
         hooks=[
             errors.ErrorHook(),
-            hooks.RequestHook(ConductorAPI(connection), Nova.from_conf(conf)),
+            hooks.RequestHook(conductor, Nova.from_conf(conf)),
         ],
         # host names end in .example.org, which is no content type
         guess_content_type_from_ext=False,
@@ -43,6 +45,7 @@ def make(conf: cfg.ConfigOpts, connection: oslo_messaging.Transport) -> Any:
         application = auth.EverybodyIsAdmin(application)
     application = sizelimit.SizeLimit(application, conf)
     application = errors.ErrorForm(application)
+    application = health.Health(application, conductor)
     application = request_id.RequestId(application)
     application = _cors(application, conf)
     application = headers.SecurityHeaders(application)

@@ -11,7 +11,7 @@ from concurrent import futures
 from oslo_config import cfg
 from oslo_db import exception as db_exception
 
-from kongming import service
+from kongming import guru, service
 from kongming.agent.manager import AgentManager
 from kongming.api import server
 from kongming.compute import notifications
@@ -41,6 +41,7 @@ def main() -> int:
     ) as error:
         service.fail("kongming-standalone", error)
     signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
+    guru.report_on_signal()
     parts.start()
     print(f"KongMing answers on {parts.url}", flush=True)
     # A signal that comes with another may reach another thread, and then ends no wait of this one.

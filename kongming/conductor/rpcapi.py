@@ -21,6 +21,9 @@ LOG = logging.getLogger(__name__)
 _PAUSE = 0.5
 _PATIENCE = 3.0
 
+_VERSION = "1.5"
+_NO_BROKER = "The message broker cannot be reached yet."
+
 
 class ConductorAPI:
     """Client side of `kongming.conductor.manager.ConductorManager`.
@@ -43,10 +46,30 @@ class ConductorAPI:
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
-        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, "1.5")
+        self._client = rpc.client(connection, rpc.CONDUCTOR_TOPIC, _VERSION)
         self._timeout = connection.conf.rpc_response_timeout
         self._reachable = threading.Event()
         threading.Thread(target=self._reach, name="conductor-api", daemon=True).start()
+
+    def ping(self, context: RequestContext, seconds: float) -> None:
+        """Insist that a conductor which knows all of these calls answers in some seconds.
+
+        :raises ControlPlaneUnavailable: none does; the message says why
+        """
+        if not self._reachable.wait(_PATIENCE):
+            raise exception.ControlPlaneUnavailable(_NO_BROKER)
+        try:
+            self._client.prepare(version=_VERSION, timeout=seconds).call(context, "ping")
+        except oslo_messaging.MessagingTimeout as error:
+            reason = f"No conductor answers within {seconds:g} s."
+            raise exception.ControlPlaneUnavailable(reason) from error
+        except oslo_messaging.RemoteError as error:
+            if error.exc_type != "UnsupportedVersion":
+                raise
+            reason = "A conductor answers that is older than this program."
+            raise exception.ControlPlaneUnavailable(reason) from error
+        except oslo_messaging.MessageDeliveryFailure as error:
+            raise exception.ControlPlaneUnavailable(_NO_BROKER) from error
 
     def create_pin(
         self,
@@ -298,7 +321,7 @@ class ConductorAPI:
 
     def _call(self, context: RequestContext, method: str, version: str, **arguments: Any) -> Any:
         if not self._reachable.wait(_PATIENCE):
-            raise exception.ControlPlaneUnavailable("The message broker cannot be reached yet.")
+            raise exception.ControlPlaneUnavailable(_NO_BROKER)
         try:
             return self._client.prepare(version=version).call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:

@@ -5,6 +5,7 @@ import pathlib
 
 from alembic import command, config, util
 from alembic.runtime import migration
+from alembic.script import ScriptDirectory
 
 from kongming.db import engine
 
@@ -37,3 +38,8 @@ def version() -> str | None:
     """Return the revision of the database's schema; None if it has none."""
     with engine.engine().connect() as connection:
         return migration.MigrationContext.configure(connection).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """Return all revisions that these programs know, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]

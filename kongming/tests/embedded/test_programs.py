@@ -2,6 +2,7 @@
 """The programs as an operator runs them: processes, configuration files, signals."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -440,6 +441,27 @@ class DbsyncTest(ProgramTestCase):
         self.assert_refused("unable to open", "dbsync", "--config-file", path, "upgrade")
 
 
+class StatusTest(ProgramTestCase):
+    def status(self, *arguments: str) -> tuple[int, str]:
+        """Ask with the configuration."""
+        path = self.directory / "kongming.conf"
+        return self.run_program("status", "--config-file", path, "upgrade", "check", *arguments)
+
+    def test_upgrade_check(self) -> None:
+        path = self.configure(DEFAULT={"transport_url": "nonsense://"})
+        code, output = self.status("--json")
+        checks = json.loads(output.splitlines()[-1])["checks"]
+        told = {check["check"]: check["result"] for check in checks}
+        findings = {"Database schema": 1, "Policy file": 0, "Conductors": 1, "Hosts": 0}
+        self.assertEqual((1, findings), (code, told))
+        self.run_program("dbsync", "--config-file", path, "upgrade")
+        code, output = self.status()
+        self.assertEqual((1, 1), (code, output.count("Result: Warning")), output)
+        self.assertIn("nonsense", output)
+        (self.directory / "policy.yaml").write_text("nonsense")
+        self.assertEqual(2, self.status()[0])
+
+
 class WorkersTest(ProgramTestCase):
     """Conductor and agent; the broker is the tests' own, or nobody."""
 
@@ -470,6 +492,28 @@ class WorkersTest(ProgramTestCase):
         program.wait_for_output("Agent of host one is ready")
         # it waits for a conductor that does not answer
         self.end(program)
+
+    def test_report_of_what_hangs(self) -> None:
+        keystone = {"auth_type": "password", "password": "s3cret"}
+        path = self.configure(
+            DEFAULT={"transport_url": "kombu+memory://someone:s3cret@"},
+            conductor={"workers": 1},
+            notifications={"transport_url": "rabbit://someone:s3cret@broker"},
+            oslo_messaging_notifications={"transport_url": "rabbit://someone:s3cret@broker"},
+            service_credentials=keystone,
+        )
+        program = self.program("conductor", "--config-file", path)
+        program.wait_for_output("Conductor is ready")
+        (worker,) = program.children()
+        os.kill(worker, signal.SIGUSR2)
+        program.wait_for_output("waiting_pin_ttl = 900")
+        # what each thread does, and by which options
+        for words in ("Guru Meditation", "kongming/conductor/expiry.py"):
+            self.assertIn(words, program.output)
+        self.assertNotIn("s3cret", program.output)
+        self.assertEqual([worker], program.children())
+        program.signal(signal.SIGTERM)
+        self.assertEqual(0, program.wait())
 
     def test_stand_alone_agent_without_a_broker(self) -> None:
         (self.directory / "fleet.yaml").write_text(FLEET)
