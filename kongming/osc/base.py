@@ -4,16 +4,20 @@
 import argparse
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from cliff import columns
+from cliff.columns import FormattableColumn
 from openstack import exceptions as sdk_exceptions
 from osc_lib import exceptions
 from osc_lib.command import command
 
 from kongming.sdk import base
+from kongming.sdk.calendar import Calendar
 from kongming.sdk.proxy import Proxy
+from kongming.sdk.template import Template
 from kongming.topology import cpuset
+
+_Named = TypeVar("_Named", Calendar, Template)
 
 
 class Command(command.Command):
@@ -64,6 +68,28 @@ class Command(command.Command):
             f"Several instances are named '{instance}': {', '.join(found)}."
         )
 
+    def one(
+        self,
+        noun: str,
+        text: str,
+        get: Callable[[str], _Named],
+        listing: Callable[..., Iterable[_Named]],
+    ) -> _Named:
+        """Return what has an id, or a name that only one has.
+
+        :raises CommandError: nothing has that name, or several have
+        """
+        try:
+            return get(str(uuid.UUID(text)))
+        except ValueError:
+            named = list(listing(name=text))
+        if len(named) == 1:
+            return named[0]
+        if not named:
+            raise exceptions.CommandError(f"No {noun} has the name or id '{text}'.")
+        listed = ", ".join(f"{one.id} of project {one.project_id}" for one in named)
+        raise exceptions.CommandError(f"Several {noun}s are named '{text}': {listed}.")
+
 
 class Lister(Command, command.Lister):
     """A command that shows a list."""
@@ -73,7 +99,15 @@ class ShowOne(Command, command.ShowOne):
     """A command that shows one thing."""
 
 
-class Structure(columns.FormattableColumn[Any]):
+def columns(resource: Any, names: Iterable[str]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return a resource as `ShowOne` wants it."""
+    shown = {name: getattr(resource, name) for name in names}
+    return tuple(shown), tuple(
+        Structure(value) if isinstance(value, dict | list) else value for value in shown.values()
+    )
+
+
+class Structure(FormattableColumn[Any]):
     """What has fields of its own: one line for each where people read it."""
 
     def human_readable(self) -> str:

@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import yaml
@@ -100,14 +100,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="UUID of an instance with which to share no core (repeat for others)",
     )
     add("--pci-device", metavar="<address>", help="PCI device to be near to, as 0000:3b:00.1")
-    add(
-        "--qos",
-        metavar="<name>=<number>",
-        action="append",
-        type=_number,
-        help="Limit of CPU time: cpu_shares, global_quota, vcpu_quota, vcpu_period …; of single"
-        " vCPUs: vcpus.0-3.quota (repeat for others)",
-    )
+    add_qos(add)
     add(
         "--override",
         action="store_true",
@@ -120,6 +113,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         default=None,
         help="Leave drifts as they are",
+    )
+
+
+def add_qos(add: Callable[..., Any]) -> None:
+    """Add the option for limits of CPU time, with the method of a parser or group."""
+    add(
+        "--qos",
+        metavar="<name>=<number>",
+        action="append",
+        type=_number,
+        help="Limit of CPU time: cpu_shares, global_quota, vcpu_quota, vcpu_period …; of single"
+        " vCPUs: vcpus.0-3.quota (repeat for others)",
     )
 
 
@@ -156,7 +161,7 @@ def from_options(args: argparse.Namespace) -> dict[str, Any]:
     _put(wish, "iothreads", _spread(args.iothreads, "--iothread"))
     _put(wish, "override", args.override)
     _put(wish, "enforce", args.enforce)
-    _put(wish, "qos", _qos(args.qos))
+    _put(wish, "qos", qos(args.qos))
     memory: dict[str, Any] = {}
     _put(memory, "nodes", args.memory_nodes)
     _put(memory, "migrate", False if args.at_next_start else None)
@@ -295,18 +300,22 @@ def _numbers(key: str, option: str) -> list[str]:
         raise exceptions.CommandError(f"{option} {key}: {error}") from error
 
 
-def _qos(pairs: list[tuple[str, int]] | None) -> dict[str, Any] | None:
+def qos(pairs: list[tuple[str, int]] | None) -> dict[str, Any] | None:
+    """Return the limits that options name; None without options.
+
+    :raises CommandError: a vCPU has no number
+    """
     if pairs is None:
         return None
-    qos: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for key, value in pairs:
         if not key.startswith("vcpus."):
-            qos[key] = value
+            limits[key] = value
             continue
         _, numbers, measure = (key.split(".", 2) + [""])[:3]
         for number in _numbers(numbers, "--qos vcpus."):
-            qos.setdefault("vcpus", {}).setdefault(number, {})[measure] = value
-    return qos
+            limits.setdefault("vcpus", {}).setdefault(number, {})[measure] = value
+    return limits
 
 
 def read(option: str, path: str) -> dict[str, Any]:

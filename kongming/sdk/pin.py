@@ -62,6 +62,8 @@ class Pin(base.Resource):
     template = resource.Body("template")
     #: The fields that take the place of those of the template.
     overrides = resource.Body("overrides", type=dict)
+    #: The calendar that has its way at present: ``id``, ``name`` and ``window``.
+    calendar = resource.Body("calendar", type=dict)
 
     #: For an instance that is yet to come, in a request alone.
     size = resource.Body("size", type=dict)

@@ -13,6 +13,7 @@ from urllib import parse
 
 from openstack import exceptions, proxy
 
+from kongming.sdk.calendar import Calendar, Previewed, Scheduled
 from kongming.sdk.candidates import Candidates
 from kongming.sdk.host import Host
 from kongming.sdk.instance import Instance
@@ -169,6 +170,45 @@ class Proxy(proxy.Proxy):
         raise exceptions.ResourceTimeout(
             f"Rollout {found.id} is still {found.state} after {seconds:g} s"
         )
+
+    def calendars(self, **query: Any) -> Iterator[Calendar]:
+        """Yield the calendars that the caller may see.
+
+        :param query: ``name``, ``project_id`` to filter; the others as for `pins`
+        """
+        yield from self._list(Calendar, **query)
+
+    def get_calendar(self, calendar: str | Calendar) -> Calendar:
+        """Return a calendar, by its id."""
+        return self._get(Calendar, calendar)
+
+    def create_calendar(self, **body: Any) -> Calendar:
+        """Make a calendar; the arguments are `Calendar.FIELDS`."""
+        return self._create(Calendar, **body)
+
+    def update_calendar(
+        self, calendar: str | Calendar, generation: int | None = None, **fields: Any
+    ) -> Calendar:
+        """Replace a calendar.
+
+        :param generation: if given, only if that is still the present one
+        """
+        body = fields if generation is None else fields | {"generation": generation}
+        return self._get_resource(Calendar, calendar).replace(self, body)
+
+    def delete_calendar(self, calendar: str | Calendar, ignore_missing: bool = True) -> None:
+        """Delete a calendar; its pins return to what they ask for themselves."""
+        self._delete(Calendar, calendar, ignore_missing=ignore_missing)
+
+    def preview_calendar(self, calendar: str | Calendar, days: int = 30) -> Iterator[Previewed]:
+        """Yield when a calendar will have its way."""
+        calendar_id = self._get_resource(Calendar, calendar).id
+        yield from self._list(Previewed, paginated=False, calendar_id=calendar_id, days=days)
+
+    def pin_schedule(self, pin: str | Pin, days: int = 30) -> Iterator[Scheduled]:
+        """Yield what calendars will have in force for a pin, and when."""
+        uuid = self._get_resource(Pin, pin).id
+        yield from self._list(Scheduled, paginated=False, instance_uuid=uuid, days=days)
 
     def hosts(self, **query: Any) -> Iterator[Host]:
         """Yield the hosts; ``sort``, ``limit`` and ``marker`` as for `pins`."""

@@ -15,6 +15,7 @@ Columns = tuple[tuple[str, ...], tuple[Any, ...]]
 
 _SHOWN = (
     *("instance_uuid", "host", "status", "reason", "generation", "template", "overrides"),
+    "calendar",
     *Pin.WISH,
     *("placement", "move", "project_id", "user_id", "created_at", "updated_at"),
 )
@@ -202,16 +203,27 @@ class Delete(base.Command):
 
 
 def present(pin: Pin) -> dict[str, Any]:
-    """Return what the pin was asked for: its wish, or how that differs from a template."""
+    """Return what the pin was asked for: its wish, or how that differs from a template.
+
+    :raises CommandError: it is not told, because a calendar has its way
+    """
     followed = pin.template
-    if not followed:
-        return in_force(pin)
-    role = followed.get("role")
-    return {**pin.overrides, "template": followed["id"] + (f"/{role}" if role else "")}
+    if followed:
+        role = followed.get("role")
+        return {**pin.overrides, "template": followed["id"] + (f"/{role}" if role else "")}
+    return in_force(pin)
 
 
 def in_force(pin: Pin) -> dict[str, Any]:
-    """Return the wish of a pin, wherever it comes from."""
+    """Return the wish of a pin, be it its own or that of a template.
+
+    :raises CommandError: a calendar has its way, whose wish is not that of the pin
+    """
+    if pin.calendar:
+        raise exceptions.CommandError(
+            f"Calendar {pin.calendar['name']} is in force until {pin.calendar['window']['end']},"
+            " so that the wish of the pin is not told; say the whole wish with set --replace."
+        )
     found = {name: getattr(pin, name) for name in Pin.WISH}
     return {name: value for name, value in found.items() if value is not None}
 

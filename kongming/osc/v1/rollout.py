@@ -7,7 +7,6 @@ from typing import Any
 
 from kongming.osc import base, waiting
 from kongming.osc.v1.pin import Columns, add_paging, page
-from kongming.osc.v1.template import columns
 
 _SHOWN = (
     *("id", "template_id", "template_name", "version", "former", "state", "reason", "failed_pin"),
@@ -63,7 +62,7 @@ class Create(_Command, base.ShowOne):
             rollout = waiting.wait_for_rollout(
                 self.client, rollout.id, args.timeout, self.app.stderr
             )
-        return columns(rollout, _SHOWN)
+        return base.columns(rollout, _SHOWN)
 
 
 class List(_Command, base.Lister):
@@ -93,7 +92,7 @@ class Show(_One, base.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Show it."""
-        return columns(self.client.get_rollout(parsed_args.rollout), _SHOWN)
+        return base.columns(self.client.get_rollout(parsed_args.rollout), _SHOWN)
 
 
 class Cancel(_One):

@@ -2,7 +2,6 @@
 """``resource pin template …``: named wishes that pins follow."""
 
 import argparse
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -31,20 +30,9 @@ class _Command(base.Command):
     since = "1.10"
 
     def found(self, template: str) -> Template:
-        """Return the template with an id, or a name that only one has.
-
-        :raises CommandError: no template has that name, or several have
-        """
-        try:
-            return self.client.get_template(str(uuid.UUID(template)))
-        except ValueError:
-            named = list(self.client.templates(name=template))
-        if len(named) == 1:
-            return named[0]
-        if not named:
-            raise exceptions.CommandError(f"No template has the name or id '{template}'.")
-        listed = ", ".join(f"{one.id} of project {one.project_id}" for one in named)
-        raise exceptions.CommandError(f"Several templates are named '{template}': {listed}.")
+        """Return the template with an id or name."""
+        client = self.client
+        return self.one("template", template, client.get_template, client.templates)
 
     def changed(
         self, args: argparse.Namespace, template: Template, content: Mapping[str, Any]
@@ -56,7 +44,7 @@ class _Command(base.Command):
         if args.wait and changed.rollout_id:
             waiting.wait_for_rollout(self.client, changed.rollout_id, args.timeout, self.app.stderr)
             changed = self.client.get_template(changed.id)
-        return columns(changed, _SHOWN)
+        return base.columns(changed, _SHOWN)
 
 
 class Create(_Command, base.ShowOne):
@@ -78,7 +66,7 @@ class Create(_Command, base.ShowOne):
         given = {"shared": args.shared or None, "project_id": args.project}
         more = {name: value for name, value in given.items() if value is not None}
         made = self.client.create_template(name=args.name, **_content(args), **more)
-        return columns(made, _SHOWN)
+        return base.columns(made, _SHOWN)
 
 
 class List(_Command, base.Lister):
@@ -112,7 +100,7 @@ class Show(_Command, base.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Show it."""
-        return columns(self.found(parsed_args.template), _SHOWN)
+        return base.columns(self.found(parsed_args.template), _SHOWN)
 
 
 class Set(_Command, base.ShowOne):
@@ -196,7 +184,7 @@ class ListVersions(_Command, base.Lister):
         """List them."""
         versions = self.client.template_versions(self.found(parsed_args.template))
         titles = ("Version", "Wish", "Roles", "User ID", "Created At")
-        return titles, (columns(version, _VERSION)[1] for version in versions)
+        return titles, (base.columns(version, _VERSION)[1] for version in versions)
 
 
 class ShowVersion(_Command, base.ShowOne):
@@ -212,15 +200,9 @@ class ShowVersion(_Command, base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Columns:
         """Show it."""
         template = self.found(parsed_args.template)
-        return columns(self.client.get_template_version(template, parsed_args.version), _VERSION)
-
-
-def columns(resource: Any, names: Iterable[str]) -> Columns:
-    """Return a resource as `ShowOne` wants it."""
-    shown = {name: getattr(resource, name) for name in names}
-    return tuple(shown), tuple(
-        base.Structure(value) if isinstance(value, dict) else value for value in shown.values()
-    )
+        return base.columns(
+            self.client.get_template_version(template, parsed_args.version), _VERSION
+        )
 
 
 def _add_template(parser: argparse.ArgumentParser, **options: Any) -> None:

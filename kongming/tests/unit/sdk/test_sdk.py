@@ -11,6 +11,8 @@ from wsme import types as wtypes
 from kongming import sdk
 from kongming.api import microversion
 from kongming.api.v1 import (
+    calendar_body,
+    calendars,
     candidates,
     history,
     hosts,
@@ -18,10 +20,12 @@ from kongming.api.v1 import (
     moves,
     pins,
     rollouts,
+    schedules,
     templates,
     wishes,
 )
 from kongming.sdk import base as sdk_base
+from kongming.sdk.calendar import Calendar, Previewed, Scheduled
 from kongming.sdk.candidates import Candidates
 from kongming.sdk.host import Host
 from kongming.sdk.instance import Instance
@@ -48,11 +52,18 @@ class FieldsTest(base.BareTestCase):
             Template: (templates.Template, templates.NewTemplate),
             Version: (templates.OneVersion,),
             Rollout: (rollouts.Rollout, rollouts.NewRollout),
+            Calendar: (calendars.Calendar, calendar_body.NewCalendar),
+            Previewed: (schedules.Previewed,),
+            Scheduled: (schedules.Scheduled,),
             Candidates: (candidates.InstanceQuestion, candidates.Answer),
         }
         for resource, datatypes in shown.items():
             fields = {name for datatype in datatypes for name in _fields(datatype)}
             self.assertEqual(fields, fields & set(dir(resource)), str(resource))
+
+    def test_fields_of_a_calendar(self) -> None:
+        fields = _fields(calendar_body.ChangedCalendar)
+        self.assertEqual(fields - {"generation", "template_version"}, set(Calendar.FIELDS))
 
     def test_fields_of_a_wish(self) -> None:
         self.assertEqual(_fields(wishes.WishBody), set(Pin.WISH))
