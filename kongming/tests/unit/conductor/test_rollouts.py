@@ -5,6 +5,7 @@ import datetime
 import functools
 from typing import Any
 
+import fixtures
 from oslo_utils import timeutils
 
 from kongming import exception, objects
@@ -12,6 +13,7 @@ from kongming.conductor import pins, reservations, rollouts, steps, templates
 from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.db import reservations as db_reservations
+from kongming.db import rollouts as db_rollouts
 from kongming.tests.unit.conductor.base import A, B, C, outcome
 from kongming.tests.unit.conductor.test_templates import TemplateTestCase
 from kongming.topology.answer import Size
@@ -134,6 +136,22 @@ class StepTest(RolloutTestCase):
         self.confirm(A)
         self.assertEqual("completed", self.go_on(again.rollout_id))
         self.assertEqual(([2], 2), (self.versions(A), self.current(template)))
+
+    def test_failure_of_the_last_one_while_it_is_looked_at(self) -> None:
+        template, rollout = self.started(A)
+        with engine.reader() as session:
+            before = [db_rollouts.followers(session, template.id)]
+        before[0][0] = before[0][0]._replace(status="applied")
+        look = db_rollouts.followers
+        self.fail(A)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{db_rollouts.__name__}.followers",
+                lambda *args: before.pop() if before else look(*args),
+            )
+        )
+        self.assertEqual("returning", self.go_on(rollout))
+        self.assertEqual(A, self.rollout(rollout).failed_pin)
 
     def test_drift_is_no_failure(self) -> None:
         _, rollout = self.started(A, B)
