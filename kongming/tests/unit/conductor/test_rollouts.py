@@ -344,6 +344,20 @@ class OwnerTest(RolloutTestCase):
         self.assertIn("thread_policy", str(self.rollout(rollout).reason))
         self.assertEqual([1, 1], self.versions(A, B))
 
+    def test_begins_to_follow_while_a_version_is_made(self) -> None:
+        template = self.template()
+        self.follow(A, template)
+        before, look = [[]], db_rollouts.lock_followers
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{db_rollouts.__name__}.lock_followers",
+                lambda *args: before.pop() if before else look(*args),
+            )
+        )
+        changed = self.change(template, wish={"emulator": "1"})
+        self.assertEqual((2, 1), (changed.version, changed.current))
+        self.assertEqual(1, self.rollout(changed.rollout_id).total)
+
 
 class RefusalTest(RolloutTestCase):
     def test_each_one_that_does_not_fit_is_named(self) -> None:
