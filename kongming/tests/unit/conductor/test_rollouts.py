@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import fixtures
+import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from kongming import exception, objects
@@ -347,7 +348,8 @@ class OwnerTest(RolloutTestCase):
     def test_begins_to_follow_while_a_version_is_made(self) -> None:
         template = self.template()
         self.follow(A, template)
-        before, look = [[]], db_rollouts.lock_followers
+        before: list[list[models.Pin]] = [[]]
+        look = db_rollouts.lock_followers
         self.useFixture(
             fixtures.MonkeyPatch(
                 f"{db_rollouts.__name__}.lock_followers",
@@ -424,6 +426,17 @@ class RefusalTest(RolloutTestCase):
 
 
 class QueueTest(RolloutTestCase):
+    def test_what_was_touched_is_read_for_one_alone(self) -> None:
+        _, rollout = self.started(A)
+        with engine.reader() as session:
+            (listed,) = db_rollouts.unfinished(session)
+            self.assertIn("touched", sa.inspect(listed).unloaded)
+        for read in (db_rollouts.get, db_rollouts.lock):
+            with engine.writer() as session:
+                found = read(session, rollout)
+                assert found is not None
+                self.assertNotIn("touched", sa.inspect(found).unloaded)
+
     def test_called_off_before_it_began(self) -> None:
         template, first = self.started(A, B)
         second = rollouts.create(self.context, template.id, 1, 1)
