@@ -67,9 +67,20 @@ class Follower:
             except exception.InstanceNotFound:
                 return
         metadata.note(news.uuid, told)
-        text = told.get(self._key)
-        with engine.reader() as session:
-            pin = db_pins.get(session, news.uuid)
+        text, pin = told.get(self._key), _pin(news.uuid)
+        try:
+            self._heed(context, news, text, pin)
+        except exception.StaleGeneration:
+            now = _pin(news.uuid)
+            if pin is None or now is None or _asked_of(now) != _asked_of(pin):
+                raise
+            # a rollout or its host was at the pin: neither knows what its server asks for by now
+            self._heed(context, news, text, now)
+
+    def _heed(
+        self, context: RequestContext, news: News, text: str | None, pin: models.Pin | None
+    ) -> None:
+        """Bring a pin to what its server asks for, unless it has changed since it was read."""
         if pin is not None and pin.origin != models.METADATA:
             if text is not None:
                 self._say(news.uuid, f"{self._key} is ignored: the pin was made otherwise")
@@ -183,6 +194,16 @@ def _checked(fields: Mapping[str, Any], project_id: str | None) -> Asked:
         asked = Asked.found(session, fields, project_id)
         asked.wish(session)
     return asked
+
+
+def _pin(uuid: str) -> models.Pin | None:
+    with engine.reader() as session:
+        return db_pins.get(session, uuid)
+
+
+def _asked_of(pin: models.Pin) -> tuple[Any, ...]:
+    """Return what a pin asks for, and on whose behalf."""
+    return pin.origin, pin.asked, pin.template_id, pin.template_role
 
 
 def _asks_for(pin: models.Pin, asked: Asked) -> bool:

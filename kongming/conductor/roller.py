@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts go on."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -49,15 +50,13 @@ class Roller:
         while not self._stopping:
             self._wanted.wait(_INTERVAL)
             self._wanted.clear()
-            try:
+            with _tried_again("Rollouts"):
                 for rollout_id in self._first_of_each_template():
-                    if self._roll(rollout_id):
-                        # another one of the same template may have its turn now
-                        self.wake()
-            except db_exception.DBError as error:
-                LOG.warning("Rollouts could not go on, tried again: %s", error)
-            except Exception:
-                LOG.exception("Rollouts could not go on, tried again")
+                    # what is wrong with one must not hold up those of other templates
+                    with _tried_again(f"Rollout {rollout_id}"):
+                        if self._roll(rollout_id):
+                            # another one of the same template may have its turn now
+                            self.wake()
 
     def _first_of_each_template(self) -> Iterator[str]:
         with engine.reader() as session:
@@ -75,3 +74,14 @@ class Roller:
             for host in sorted(step.hosts):
                 self._tell(context, host)
         return taken > 0
+
+
+@contextlib.contextmanager
+def _tried_again(what: str) -> Iterator[None]:
+    """Log what goes wrong; the next look meets it again."""
+    try:
+        yield
+    except db_exception.DBError as error:
+        LOG.warning("%s could not go on, tried again: %s", what, error)
+    except Exception:
+        LOG.exception("%s could not go on, tried again", what)

@@ -84,10 +84,10 @@ def _go_on(
 ) -> Step:
     """Wait for the present batch, then begin the next one; stop if one failed."""
     there = [f for f in followers if f.version == rollout.version]
-    for follower in there:
-        if _has_failed(follower) and follower.uuid in _touched(rollout):
-            _fail(rollout.id, follower.uuid, follower.reason)
-            return Step(again=True)
+    to_blame = _to_blame(rollout, there)
+    if to_blame is not None:
+        _fail(rollout.id, to_blame.uuid, to_blame.reason)
+        return Step(again=True)
     busy = [f for f in there if _is_busy(f, down)]
     _count(rollout, len(followers), len(there) - len(busy))
     if busy:
@@ -144,6 +144,12 @@ def _has_failed(follower: Follower) -> bool:
     return follower.status == PIN_FAILED and follower.reason != OTHER_PROJECT
 
 
+def _to_blame(rollout: models.Rollout, there: Sequence[Follower]) -> Follower | None:
+    """Return the first of those that have the version and failed since they were given it."""
+    touched = _touched(rollout)
+    return next((f for f in there if _has_failed(f) and f.uuid in touched), None)
+
+
 def _is_busy(follower: Follower, down: set[str]) -> bool:
     """Whether the host of a pin has yet to act; one that is down does so when it is back."""
     return follower.status == PENDING and follower.host not in down
@@ -190,14 +196,18 @@ def _give(context: RequestContext, rollout_id: str, uuid: str, state: str) -> st
 
 @retried
 def _complete(rollout_id: str, template_id: str) -> bool:
-    """End a rollout after which nobody has another version; return whether to look again."""
+    """End a rollout after which nobody has another version; return whether to look again.
+
+    Where each statement sees what was committed before it, another conductor may have given the
+    version, and a pin failed with it, between the looks at the rollout and at its followers.
+    """
     with engine.writer() as session:
         template = templates.lock(session, template_id)
         rollout = rollouts.lock(session, rollout_id)
         if template is None or rollout is None or rollout.state != RUNNING:
             return False
         followers = rollouts.followers(session, template_id)
-        if any(f.version != rollout.version for f in followers):
+        if any(f.version != rollout.version for f in followers) or _to_blame(rollout, followers):
             return True
         template.current = rollout.version
         template.updated_at = timeutils.utcnow()

@@ -48,7 +48,9 @@ def everything_that_follows(template_id: str) -> Iterator[Followed]:
         if template is None:
             raise exception.TemplateNotFound(template_id=template_id)
         instances = rollouts.instances(session, template_id)
-        if not _hosts_of(instances) <= set(held):
+        # in PostgreSQL one may have begun to follow while the template was waited for
+        now = {follower.uuid for follower in rollouts.followers(session, template_id)}
+        if now != {row.instance_uuid for row in rows} or not _hosts_of(instances) <= set(held):
             raise Moved(template_id)
         yield Followed(session, template, rows, held, instances)
 

@@ -65,9 +65,9 @@ class Asked:
         if self.template_id is None:
             return Wish.from_dict(self.fields)
         row = templates.get(session, self.template_id)
-        assert row is not None  # nosec B101 # found in the same transaction
-        content = templates.content(session, row.id, row.current)
-        assert content is not None  # nosec B101 # each version is kept
+        content = row and templates.content(session, row.id, row.current)
+        if content is None:
+            raise WishError("template", "was deleted")
         return template.wish(content, self.role, self.fields)
 
 

@@ -253,7 +253,7 @@ class Rollout(Base):
     ``number`` counts the rollouts of a template, which run one after the other. ``former`` is the
     version that the followers had when it began, ``touched`` those that were given ``version``, in
     that order, as ``{"uuid", "had"}`` with the `kongming.conductor.claims.Former` of each;
-    ``total`` and ``done`` are as of the last step.
+    ``total`` and ``done`` are as of the last step. ``touched`` is large and of no use to lists.
     """
 
     __tablename__ = "rollouts"
@@ -279,7 +279,7 @@ class Rollout(Base):
     total: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     done: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     touched: orm.Mapped[list[dict[str, Any]]] = orm.mapped_column(
-        types.JsonEncodedList(mysql_as_long=True), nullable=False
+        types.JsonEncodedList(mysql_as_long=True), nullable=False, deferred=True
     )
     created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(
         sa.DateTime, nullable=False, default=timeutils.utcnow

@@ -11,18 +11,21 @@ from sqlalchemy import orm
 from kongming.db.models import Instance, Pin, Rollout
 from kongming.objects.template import UNFINISHED
 
+#: Read ``touched`` in the same statement: a later one may see another state of things.
+_WHOLE = (orm.undefer(Rollout.touched),)
+
 
 def get(session: orm.Session, rollout_id: str) -> Rollout | None:
-    """Return a rollout, or None."""
-    return session.get(Rollout, rollout_id)
+    """Return a rollout with all that it touched, or None."""
+    return session.get(Rollout, rollout_id, options=_WHOLE)
 
 
 def lock(session: orm.Session, rollout_id: str) -> Rollout | None:
-    """Return a rollout, locked against change, as it is now; or None.
+    """Return a rollout as `get` does, locked against change, as it is now; or None.
 
     To be locked last, after hosts, pins and the template.
     """
-    query = sa.select(Rollout).where(Rollout.id == rollout_id).with_for_update()
+    query = sa.select(Rollout).where(Rollout.id == rollout_id).options(*_WHOLE).with_for_update()
     return session.scalar(query.execution_options(populate_existing=True))
 
 

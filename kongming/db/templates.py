@@ -70,6 +70,11 @@ def versions(session: orm.Session, template_id: str) -> Sequence[TemplateVersion
     return session.scalars(query.order_by(TemplateVersion.version)).all()
 
 
+def version(session: orm.Session, template_id: str, number: int) -> TemplateVersion | None:
+    """Return a version of a template, or None."""
+    return session.get(TemplateVersion, (template_id, number))
+
+
 def newest(session: orm.Session, template_ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return what the newest versions of some templates say: ``{id: content}``."""
     query = sa.select(Template.id, TemplateVersion.content).where(

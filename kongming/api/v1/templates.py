@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v1/templates``: named wishes that pins follow, and their versions."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ SORT_KEYS = ("created_at", "id", "name", "project_id")
 MAX_BATCH = 1000
 #: What the fields of a content are.
 _READ_AS = {"wish": WishBody, "roles": wtypes.DictType(wtypes.text, WishBody)}
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 class Batch(wtypes.UserType):
@@ -137,9 +139,11 @@ class VersionsController(Collection):
     def get_one(self, template_id: str, version: str) -> dict[str, Any]:
         """Show what a template said at a version."""
         row = load_template(pecan.request.context, rules.GET, template_id)
-        with engine.reader() as session:
-            for found in db_templates.versions(session, row.id):
-                if str(found.version) == version:
+        # a number that no column could hold is none of a version either
+        if _NUMBER.fullmatch(version):
+            with engine.reader() as session:
+                found = db_templates.version(session, row.id, int(version))
+                if found is not None:
                     return _version(found)
         raise exception.TemplateVersionNotFound(template_id=row.id, version=version[:32])
 

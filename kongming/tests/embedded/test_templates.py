@@ -3,6 +3,8 @@
 
 from typing import Any
 
+import fixtures
+
 from kongming.tests import base as tests_base
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
@@ -56,7 +58,9 @@ class TemplateTest(TemplateTestCase):
         versions = self.get(f"{path}/versions").json()["versions"]
         self.assertEqual([1, 2], [version["version"] for version in versions])
         self.assertEqual(WISH, versions[0]["wish"])
-        self.assertEqual(versions[0], self.get(f"{path}/versions/1").json())
+        # there may be thousands
+        with fixtures.MonkeyPatch("kongming.db.templates.versions", None):
+            self.assertEqual(versions[0], self.get(f"{path}/versions/1").json())
         # what says the same is no new version
         again = self.put(made, roles={"media": {"emulator": "1"}}, shared=False)
         self.assertEqual((2, False), (again["version"], again["shared"]))

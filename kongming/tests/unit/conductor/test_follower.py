@@ -6,12 +6,13 @@ import fixtures
 
 from kongming import objects
 from kongming.compute.events import News, What
-from kongming.conductor import pins, reservations, templates
+from kongming.conductor import pins, reservations, steps, templates
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import calendars, engine, pin_events
+from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
 from kongming.tests import nova
 from kongming.tests.unit.conductor.base import A, B, C, ConductorTestCase, D
@@ -468,6 +469,21 @@ class TemplateTest(FollowerTestCase):
         self.assertEqual([by, by], told)
         self.metadata("7")
         self.assertEqual((None, Wish(every_vcpu=128)), (self.row(A).template_id, self.row(A).wish))
+
+    def test_rollout_in_between_does_not_win(self) -> None:
+        self.metadata('{"template": "ims/media"}')
+        before = [self.row(A)]
+        content = {"roles": {"media": {"emulator": "2"}}}
+        changed = templates.update(self.context, self.template.id, content, None, None, 1)
+        for _ in range(2):
+            steps.advance(self.context, str(changed.rollout_id))
+        self.assertEqual(2, self.row(A).generation)
+        look = db_pins.get
+        name = "kongming.conductor.follower.db_pins.get"
+        with fixtures.MonkeyPatch(name, lambda *args: before.pop() if before else look(*args)):
+            self.metadata('{"template": "ims/media", "emulator": "3"}')
+        row = self.row(A)
+        self.assertEqual((Wish(emulator=8), 2, 3), (row.wish, row.template_version, row.generation))
 
     def test_metadata_names_what_is_not_there(self) -> None:
         self.metadata("7")

@@ -55,4 +55,22 @@ class RollerTest(TemplateTestCase):
             self.eventually(lambda before=before: len(self.failures) < before)  # type: ignore[misc]
         self.roller.wake()
         self.eventually(lambda: len(self.taken) >= 3)
-        self.assertIn("Rollouts could not go on, tried again", self.log.output)
+        self.assertIn("could not go on, tried again", self.log.output)
+
+    def test_what_fails_holds_up_no_other(self) -> None:
+        names = ("gold", "silver", "bronze")
+        made = {rollouts.create(self.context, self.template(name).id, 1, 1).id for name in names}
+        broken: set[str] = set()
+
+        def advance(context: RequestContext, rollout_id: str) -> steps.Step:
+            if not broken:
+                broken.add(rollout_id)
+            if rollout_id in broken:
+                raise ZeroDivisionError
+            return self.advance(context, rollout_id)
+
+        self.useFixture(fixtures.MonkeyPatch(f"{steps.__name__}.advance", advance))
+        self.roller.start()
+        self.roller.wake()
+        self.eventually(lambda: bool(broken) and set(self.taken) == made - broken)
+        self.assertIn(f"Rollout {broken.pop()} could not go on, tried again", self.log.output)

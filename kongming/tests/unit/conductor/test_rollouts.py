@@ -5,6 +5,8 @@ import datetime
 import functools
 from typing import Any
 
+import fixtures
+import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from kongming import exception, objects
@@ -12,6 +14,7 @@ from kongming.conductor import pins, reservations, rollouts, steps, templates
 from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.db import reservations as db_reservations
+from kongming.db import rollouts as db_rollouts
 from kongming.tests.unit.conductor.base import A, B, C, outcome
 from kongming.tests.unit.conductor.test_templates import TemplateTestCase
 from kongming.topology.answer import Size
@@ -134,6 +137,22 @@ class StepTest(RolloutTestCase):
         self.confirm(A)
         self.assertEqual("completed", self.go_on(again.rollout_id))
         self.assertEqual(([2], 2), (self.versions(A), self.current(template)))
+
+    def test_failure_of_the_last_one_while_it_is_looked_at(self) -> None:
+        template, rollout = self.started(A)
+        with engine.reader() as session:
+            before = [db_rollouts.followers(session, template.id)]
+        before[0][0] = before[0][0]._replace(status="applied")
+        look = db_rollouts.followers
+        self.fail(A)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{db_rollouts.__name__}.followers",
+                lambda *args: before.pop() if before else look(*args),
+            )
+        )
+        self.assertEqual("returning", self.go_on(rollout))
+        self.assertEqual(A, self.rollout(rollout).failed_pin)
 
     def test_drift_is_no_failure(self) -> None:
         _, rollout = self.started(A, B)
@@ -326,6 +345,21 @@ class OwnerTest(RolloutTestCase):
         self.assertIn("thread_policy", str(self.rollout(rollout).reason))
         self.assertEqual([1, 1], self.versions(A, B))
 
+    def test_begins_to_follow_while_a_version_is_made(self) -> None:
+        template = self.template()
+        self.follow(A, template)
+        before: list[list[models.Pin]] = [[]]
+        look = db_rollouts.lock_followers
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f"{db_rollouts.__name__}.lock_followers",
+                lambda *args: before.pop() if before else look(*args),
+            )
+        )
+        changed = self.change(template, wish={"emulator": "1"})
+        self.assertEqual((2, 1), (changed.version, changed.current))
+        self.assertEqual(1, self.rollout(changed.rollout_id).total)
+
 
 class RefusalTest(RolloutTestCase):
     def test_each_one_that_does_not_fit_is_named(self) -> None:
@@ -392,6 +426,17 @@ class RefusalTest(RolloutTestCase):
 
 
 class QueueTest(RolloutTestCase):
+    def test_what_was_touched_is_read_for_one_alone(self) -> None:
+        _, rollout = self.started(A)
+        with engine.reader() as session:
+            (listed,) = db_rollouts.unfinished(session)
+            self.assertIn("touched", sa.inspect(listed).unloaded)
+        for read in (db_rollouts.get, db_rollouts.lock):
+            with engine.writer() as session:
+                found = read(session, rollout)
+                assert found is not None
+                self.assertNotIn("touched", sa.inspect(found).unloaded)
+
     def test_called_off_before_it_began(self) -> None:
         template, first = self.started(A, B)
         second = rollouts.create(self.context, template.id, 1, 1)

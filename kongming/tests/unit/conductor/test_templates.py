@@ -10,7 +10,7 @@ from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B
-from kongming.topology.wish import Wish
+from kongming.topology.wish import Wish, WishError
 
 
 class TemplateTestCase(base.ConductorTestCase):
@@ -141,6 +141,9 @@ class FollowTest(TemplateTestCase):
         template = self.template()
         templates.delete(self.context, template.id)
         self.refused(exception.BadRequest, self.follow, A, template)
+        with engine.reader() as session:
+            error = self.assertRaises(WishError, Asked({}, template.id).wish, session)
+        self.assertEqual("template", error.field)
 
     def test_role_gone_meanwhile(self) -> None:
         template = self.template(roles={"media": {}})
