@@ -2,6 +2,7 @@
 """The rows that a request is about, loaded and authorised."""
 
 import uuid as uuidlib
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from kongming.api import body
 from kongming.compute.nova import Nova
 from kongming.context import RequestContext
 from kongming.db import calendars, engine, instances, pins, rollouts, templates
+from kongming.objects.base import KongMingObject
 from kongming.policies import calendars as calendar_rules
 from kongming.policies import instances as instance_rules
 from kongming.policies import pins as pin_rules
@@ -26,11 +28,7 @@ def load_pin(context: RequestContext, rule: str, instance_uuid: str) -> objects.
     :raises Forbidden: the caller may see it, but not do that
     """
     missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
-    with engine.reader() as session:
-        row = pins.get(session, canonical(instance_uuid, missing))
-        if row is None:
-            raise missing
-        pin: objects.Pin = objects.Pin.from_row(row)
+    pin: objects.Pin = _found(objects.Pin, pins.get, instance_uuid, missing)
     policy.authorize_owned(context, rule, pin_rules.GET, pin, hidden=missing)
     return pin
 
@@ -42,11 +40,7 @@ def load_instance(context: RequestContext, rule: str, uuid: str) -> objects.Inst
     :raises Forbidden: the caller may see it, but not do that
     """
     missing = exception.InstanceNotFound(instance_uuid=uuid[:64])
-    with engine.reader() as session:
-        row = instances.get(session, canonical(uuid, missing))
-        if row is None:
-            raise missing
-        instance: objects.Instance = objects.Instance.from_row(row)
+    instance: objects.Instance = _found(objects.Instance, instances.get, uuid, missing)
     policy.authorize_owned(context, rule, instance_rules.GET, instance, hidden=missing)
     return instance
 
@@ -58,11 +52,7 @@ def load_calendar(context: RequestContext, rule: str, calendar_id: str) -> objec
     :raises Forbidden: the caller may see it, but not do that
     """
     missing = exception.CalendarNotFound(calendar_id=calendar_id[:64])
-    with engine.reader() as session:
-        row = calendars.get(session, canonical(calendar_id, missing))
-        if row is None:
-            raise missing
-        calendar: objects.Calendar = objects.Calendar.from_row(row)
+    calendar: objects.Calendar = _found(objects.Calendar, calendars.get, calendar_id, missing)
     policy.authorize_owned(context, rule, calendar_rules.GET, calendar, hidden=missing)
     return calendar
 
@@ -74,11 +64,7 @@ def load_template(context: RequestContext, rule: str, template_id: str) -> objec
     :raises Forbidden: the caller may see it, but not do that
     """
     missing = exception.TemplateNotFound(template_id=template_id[:64])
-    with engine.reader() as session:
-        row = templates.get(session, canonical(template_id, missing))
-        if row is None:
-            raise missing
-        template: objects.Template = objects.Template.from_row(row)
+    template: objects.Template = _found(objects.Template, templates.get, template_id, missing)
     seen = template.shared and policy.allows(context, template_rules.GET_SHARED)
     if seen and rule == template_rules.GET:
         return template
@@ -94,13 +80,22 @@ def load_rollout(context: RequestContext, rule: str, rollout_id: str) -> objects
     :raises Forbidden: the caller may see it, but not do that
     """
     missing = exception.RolloutNotFound(rollout_id=rollout_id[:64])
-    with engine.reader() as session:
-        row = rollouts.get(session, canonical(rollout_id, missing))
-        if row is None:
-            raise missing
-        rollout: objects.Rollout = objects.Rollout.from_row(row)
+    rollout: objects.Rollout = _found(objects.Rollout, rollouts.get, rollout_id, missing)
     policy.authorize_owned(context, rule, rollout_rules.GET, rollout, hidden=missing)
     return rollout
+
+
+def _found(
+    kind: type[KongMingObject],
+    get: Callable[[orm.Session, str], Any],
+    key: str,
+    missing: exception.NotFound,
+) -> Any:
+    with engine.reader() as session:
+        row = get(session, canonical(key, missing))
+        if row is None:
+            raise missing
+        return kind.from_row(row)
 
 
 def future_owner(
