@@ -159,6 +159,9 @@ def _find(
                 ):
                     client.reserve(request.instance_uuid, host, size, request.request_id)
             except Refused as refused:
+                if refused.status == 403:
+                    # it is the same on every host
+                    raise
                 request.log.info("host %s has no place any more: %s", host, refused)
                 continue
             request.log.info("its place on host %s is kept", host)

@@ -279,6 +279,13 @@ class ChoiceTest(FilterTestCase):
         self.overtake(swap)
         self.assertEqual(["two"], self.choose(NODE, vcpus=8).hosts)
 
+    def test_who_has_all_that_the_project_may_have_is_told(self) -> None:
+        path = "/v1/quotas/telco"
+        for limits, hint in (({"dedicated_pcpus": 3}, DEDICATED), ({"pins": 0}, '{"avoid": []}')):
+            self.assertEqual(200, self.request("PUT", path, json=limits).status_code)
+            self.assertIn("quota: project telco may have", self.refusal(hint))
+            self.assertEqual(404, self.get(f"/v1/pins/{UNKNOWN}").status_code)
+
     def test_who_loses_every_place_twice_is_refused(self) -> None:
         self.take("two")
         gone = self.taken
