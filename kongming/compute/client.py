@@ -16,7 +16,7 @@ _VERSION = "1.10"
 _SERVICE_TYPES = ("resource-pin", "resource_pin")
 
 #: Codes of 403 that are not about the scheduler's own user.
-_FOR_USERS = frozenset({"resource_pin.quota_exceeded", "resource_pin.places_forbidden"})
+_FOR_USERS = frozenset({"resource_pin.quota_exceeded", "resource_pin.cpu_time_forbidden"})
 
 
 class Unavailable(Exception):
