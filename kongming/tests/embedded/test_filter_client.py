@@ -123,6 +123,15 @@ class ChoiceTest(FilterTestCase):
         self.assertIn("is not known", self.refusal(f'{{"near": "{OTHER}"}}', exact=False))
         self.choose(f'{{"avoid": ["{VNF}"]}}')
 
+    def test_who_waited_for_what_is_others_has_no_neighbour_in_it(self) -> None:
+        asked = client.Client.pin
+
+        def pin(self: client.Client, uuid: str, request_id: str) -> Any:
+            return {"project_id": "telco"} if uuid == OTHER else asked(self, uuid, request_id)
+
+        self.useFixture(fixtures.MonkeyPatch("kongming.compute.client.Client.pin", pin))
+        self.assertIn("is not known", self.refusal(f'{{"near": "{OTHER}"}}'))
+
     def test_dedicated(self) -> None:
         found = self.choose(DEDICATED)
         self.assertTrue(found.kept)

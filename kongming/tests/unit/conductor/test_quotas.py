@@ -8,7 +8,7 @@ from kongming import exception, objects
 from kongming.conductor import pins, quotas, reservations
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
-from kongming.db import engine, models
+from kongming.db import engine, instances, models
 from kongming.db import quotas as db_quotas
 from kongming.objects.pin import FAILED
 from kongming.tests.unit.conductor import base
@@ -253,9 +253,16 @@ class OwnerTest(base.ConductorTestCase):
         pins.update(self.context, A, Asked({}), None, project_id="shop")
         pins.delete(self.context, A, project_id="shop")
 
+    def owned(self, project_id: str) -> set[str]:
+        with engine.reader() as session:
+            return instances.owned(session, [A, B], project_id)
+
     def test_who_waited_for_what_is_others_does_not_keep_them_from_it(self) -> None:
         self.create(B, wait=True, project_id="thief")
+        self.assertEqual({B}, self.owned("thief"))
         self.report(self.instance(B, project_id="shop"))
         self.assertEqual("failed", self.row(B).status)
+        # nor may they have it as a neighbour, by which they would learn where it is
+        self.assertEqual((set(), {A, B}), (self.owned("thief"), self.owned("shop")))
         pin = self.create(B, "4", project_id="shop")
         self.assertEqual(("shop", "pending"), (pin.project_id, pin.status))
