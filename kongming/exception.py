@@ -6,6 +6,7 @@
     KongMingError                     500
     ├── BadRequest                    400  (several errors at once)
     ├── Forbidden                     403
+    │   ├── CpuTimeForbidden               (several errors at once)
     │   ├── PlacesForbidden                (several errors at once)
     │   └── QuotaExceeded
     ├── NotFound                      404
@@ -113,6 +114,12 @@ class PlacesForbidden(SeveralProblems, Forbidden):
     """The caller may describe what an instance needs, but not say where that is."""
 
     code = "resource_pin.places_forbidden"
+
+
+class CpuTimeForbidden(SeveralProblems, Forbidden):
+    """The caller may not ask for so much CPU time."""
+
+    code = "resource_pin.cpu_time_forbidden"
 
 
 class QuotaExceeded(Forbidden):

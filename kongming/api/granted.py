@@ -23,13 +23,13 @@ def check(context: RequestContext, wish: Wish) -> None:
     if wish.override:
         policy.authorize(context, pin_rules.OVERRIDE)
     insist_on_own(context, wish.neighbours)
-    if policy.allows(context, rules.NAME_PLACES):
-        return
     insist_on_places(context, wish.named_places)
+    if policy.allows(context, rules.EXCEED_CPU_TIME):
+        return
     most = Bounds(cfg.CONF.quota.highest_weight, cfg.CONF.quota.highest_quota_percent)
     if too_much := [f"{field}: {reason}" for field, reason in beyond(wish.qos, most)]:
-        code = exception.Forbidden.code
-        raise exception.PlacesForbidden(problems=[(code, text) for text in too_much])
+        code = exception.CpuTimeForbidden.code
+        raise exception.CpuTimeForbidden(problems=[(code, text) for text in too_much])
 
 
 def insist_on_own(context: RequestContext, uuids: Collection[str]) -> None:

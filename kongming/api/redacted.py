@@ -72,6 +72,7 @@ _INSTEAD = {
 HARMLESS = frozenset(
     {
         *("invalid_field", "bad_request", "forbidden", "places_forbidden", "quota_exceeded"),
+        "cpu_time_forbidden",
         *("not_found", "host_not_found", "instance_not_found", "move_not_found", "pin_not_found"),
         *("reservation_not_found", "conflict", "pin_exists", "stale_generation", "internal_error"),
         *("unavailable", "conductor_unavailable", "nova_unavailable", "version_not_supported"),

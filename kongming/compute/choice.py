@@ -107,13 +107,11 @@ def _wished(client: Client, request: Request) -> dict[str, Any]:
         for field in understood.named_places:
             raise hint.HintError(f"{field}: you may not name pCPUs, NUMA nodes or devices")
     for uuid in understood.neighbours:
-        if not any(
-            found is not None and _is_own(found, request)
-            for found in (
-                client.pin(uuid, request.request_id),
-                client.instance(uuid, request.request_id),
-            )
-        ):
+        found = client.instance(uuid, request.request_id)
+        if found is None or found.get("project_id") is None:
+            # it may be yet to come, or of a host that does not know whose it is
+            found = client.pin(uuid, request.request_id)
+        if found is None or not _is_own(found, request):
             raise hint.HintError(f"instance {uuid} is not known")
     return wish
 
@@ -159,6 +157,9 @@ def _find(
                 ):
                     client.reserve(request.instance_uuid, host, size, request.request_id)
             except Refused as refused:
+                if refused.status == 403:
+                    # it is the same on every host
+                    raise
                 request.log.info("host %s has no place any more: %s", host, refused)
                 continue
             request.log.info("its place on host %s is kept", host)

@@ -15,13 +15,16 @@ _VERSION = "1.10"
 #: The second is that of catalogues made in 2018.
 _SERVICE_TYPES = ("resource-pin", "resource_pin")
 
+#: Codes of 403 that are not about the scheduler's own user.
+_FOR_USERS = frozenset({"resource_pin.quota_exceeded", "resource_pin.cpu_time_forbidden"})
+
 
 class Unavailable(Exception):
     """KongMing gave no usable answer. The message is for users, its cause for operators."""
 
 
 class Refused(Exception):
-    """KongMing answered 400, 404 or 409; the message is its own."""
+    """KongMing answered 400, 404, 409, or 403 to what the scheduler asked for; in its words."""
 
     def __init__(self, status: int, codes: list[str], message: str) -> None:
         super().__init__(message)
@@ -125,9 +128,10 @@ class Client:
             data = answer.json()
             if status in (200, 201) and isinstance(data, dict):
                 return data
-            if status in (400, 404, 409):
+            if status in (400, 403, 404, 409):
                 codes = [str(error["code"]) for error in data["errors"]]
-                raise Refused(status, codes, str(data["message"]))
+                if status != 403 or _FOR_USERS.issuperset(codes):
+                    raise Refused(status, codes, str(data["message"]))
         except (ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"KongMing gave HTTP {status} and no answer of its own") from error
         if status in (401, 403):

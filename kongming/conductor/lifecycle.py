@@ -14,6 +14,7 @@ from kongming.conductor.quotas import Accounts
 from kongming.context import RequestContext
 from kongming.db import bulk, hosts, models, pins, reservations
 from kongming.db import claims as db_claims
+from kongming.db import quotas as db_quotas
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import APPLIED, DRIFTED, FAILED, PENDING, WAITING
 from kongming.objects.report import RELEASED, USUAL_CAUSES
@@ -58,11 +59,19 @@ class Lifecycle:
         pin = self._pins.get(uuid)
         if pin is None or pin.host != self._host.name:
             return
+        counted = db_quotas.counts(pin)
         self._ledger.forget(uuid)
         self._take_along(pin)
         pin.host = None
         if pin.deleted:
             self._removed.add(uuid)
+            return
+        try:
+            if not counted:
+                # from now on it waits as any other does
+                self._accounts.take(pin.project_id, uuid, None)
+        except exception.QuotaExceeded as error:
+            self._change(pin, FAILED, error.message)
         else:
             self._change(pin, WAITING, f"the instance left host {self._host.name}")
 

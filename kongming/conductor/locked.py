@@ -69,6 +69,8 @@ def everything_of(
         if _hosts(instance, reservation) != expected:
             raise Moved(uuid)
         accounts = quotas.Accounts(session, limited)
+        # what failed counts for nothing, and would not be new to the limits once it is tried again
+        accounts.look()
         yield Locked(uuid, session, accounts, held, instance, reservation, pin)
 
 

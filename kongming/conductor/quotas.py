@@ -68,6 +68,11 @@ class Accounts:
         self._limits: dict[str, Amounts] = {}
         self._use: dict[str, dict[str, dict[str, int]]] = {}
 
+    def look(self) -> None:
+        """Note what the projects that are locked hold, before any of it is changed."""
+        for project_id in self._locked:
+            self._use_of(project_id)
+
     def take(self, project_id: str | None, uuid: str, holding: Holding | None) -> None:
         """Note what the pin of an instance is about to hold, in place of what it held.
 

@@ -43,8 +43,8 @@ limit of its own ({_UNLIMITED}). Set it as ``dedicated_pcpus``.
         max=10000,
         help="""
 Highest weight of CPU time (of cgroup v2; 100 is 1024 shares, what everything has by default) for
-which those may ask who must not name pCPUs. Raise it if members may put their instances before
-those of others.
+which those may ask who must not name pCPUs, and hints by way of the scheduler's filter. Raise it if
+members may put their instances before those of others.
 """,
     ),
     cfg.IntOpt(
@@ -54,8 +54,8 @@ those of others.
         max=100,
         help="""
 Highest quota of a vCPU, the emulator or an I/O thread, in per cent of a pCPU, for which those may
-ask who must not name pCPUs (-1: any). Set it where flavors limit CPU time, which members could
-otherwise lift.
+ask who must not name pCPUs, and hints by way of the scheduler's filter (-1: any). Set it where
+flavors limit CPU time, which members could otherwise lift.
 """,
     ),
 ]

@@ -70,13 +70,20 @@ def occupancy(session: orm.Session, uuids: Collection[str]) -> dict[str, dict[st
 
 
 def owned(session: orm.Session, uuids: Collection[str], project_id: str | None) -> set[str]:
-    """Return which of some instances are of a project, those that are yet to come included."""
+    """Return which of some instances are of a project, those that are yet to come included.
+
+    A pin that waited for what then came as another project's makes it nobody's own.
+    """
     if project_id is None:
         return set()
     query = sa.union(
         sa.select(Instance.uuid).where(Instance.uuid.in_(uuids), Instance.project_id == project_id),
-        sa.select(Pin.instance_uuid).where(
-            Pin.instance_uuid.in_(uuids), Pin.project_id == project_id
+        sa.select(Pin.instance_uuid)
+        .outerjoin(Instance, Instance.uuid == Pin.instance_uuid)
+        .where(
+            Pin.instance_uuid.in_(uuids),
+            Pin.project_id == project_id,
+            sa.func.coalesce(Instance.project_id, project_id) == project_id,
         ),
     )
     return set(session.scalars(query))

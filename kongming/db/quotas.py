@@ -73,18 +73,26 @@ def amounts(holding: Holding | None) -> dict[str, int]:
     }
 
 
+def counts(pin: Pin) -> bool:
+    """Whether a pin is there to anybody's use.
+
+    One that was made of metadata or of a hint is not where it failed and so has nothing.
+    """
+    return pin.origin is None or pin.status != FAILED or pin.placement is not None
+
+
 def use(session: orm.Session, project_id: str) -> dict[str, dict[str, int]]:
     """Return what each pin of a project comes to: ``{instance uuid: {resource: amount}}``.
 
-    An instance on its way from one host to another has what is reserved there only once. What was
-    made of metadata or of a hint, and failed, is not there to anybody's use.
+    An instance on its way from one host to another has what is reserved there only once. What does
+    not count is left out, see `counts`.
     """
     query = sa.select(Pin, Reservation)
     query = query.outerjoin(Reservation, Reservation.instance_uuid == Pin.instance_uuid)
     mine = (Pin.project_id == project_id, Pin.deleted.is_(False))
     found: dict[str, dict[str, int]] = {}
     for pin, reservation in session.execute(query.where(*mine)):
-        if pin.origin is not None and pin.status == FAILED:
+        if not counts(pin):
             continue
         here, there = amounts(pin.holding), amounts(reservation and reservation.holding)
         found[pin.instance_uuid] = {name: max(here[name], there[name]) for name in RESOURCES}

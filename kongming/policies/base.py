@@ -24,6 +24,8 @@ SCOPE = ["project"]
 NAME_PLACES = "resource_pin:places:name"
 #: Whether they are shown, and asked for in a list.
 SEE_PLACES = "resource_pin:places:see"
+#: Whether more CPU time may be asked for than ``[quota]`` lets members have.
+EXCEED_CPU_TIME = "resource_pin:cpu_time:exceed"
 #: Whether instances of other projects are named where they meet one's own.
 SEE_OTHERS = "resource_pin:others:see"
 
@@ -68,6 +70,12 @@ RULES = [
         "places:name",
         PLACER,
         "Name pCPUs, NUMA nodes or PCI devices in a wish; others describe what they need.",
+    ),
+    _part(
+        "cpu_time:exceed",
+        # the scheduler asks for users, of whose roles only it knows
+        f"rule:resource_pin:admin or ({PLACER} and not role:service)",
+        "Ask for CPU time above [quota] highest_weight and highest_quota_percent.",
     ),
     _part(
         "places:see",

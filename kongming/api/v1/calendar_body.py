@@ -13,6 +13,7 @@ from kongming import exception, objects, policy
 from kongming.api import body, granted
 from kongming.api.loaded import canonical
 from kongming.api.v1.placement import Raw
+from kongming.conductor.wishes import Asked
 from kongming.db import engine, pins, templates
 from kongming.objects.calendar import ON_COLLISION, REFUSE
 from kongming.policies import calendars as rules
@@ -20,7 +21,7 @@ from kongming.policies import pins as pin_rules
 from kongming.timetable import rule
 from kongming.timetable.rule import Once, RuleError
 from kongming.topology import grammar
-from kongming.topology.template import Reference
+from kongming.topology.template import Reference, part
 from kongming.topology.wish import Wish, WishError
 
 #: How many pins a calendar may list, and how high or low its priority may be.
@@ -181,7 +182,8 @@ def _when(calendar: objects.Calendar, asked: Any, now: datetime.datetime) -> Non
 def _what(calendar: objects.Calendar, asked: Any, session: orm.Session) -> None:
     """Name the template, whose content the conductor takes; or take the QoS.
 
-    What a template asks for was granted to its author.
+    What a template asks for was granted to its author; not so what it no longer does, which may
+    have been changed for good reason.
     """
     calendar.template_id = calendar.template_role = calendar.template_version = None
     calendar.only_qos = body.has(asked, "only_qos") and asked.only_qos
@@ -192,6 +194,7 @@ def _what(calendar: objects.Calendar, asked: Any, session: orm.Session) -> None:
         )
         if body.has(asked, "template_version"):
             calendar.template_version = _bounded(asked, "template_version", 1, 1, _VERSIONS)
+            _check_version(session, calendar)
         return
     for name in ("only_qos", "template_version"):
         if body.has(asked, name):
@@ -202,6 +205,25 @@ def _what(calendar: objects.Calendar, asked: Any, session: orm.Session) -> None:
         raise exception.BadRequest.field(error.field, error.reason) from error
     granted.check(pecan.request.context, wish)
     calendar.overlay = {"qos": asked.qos}
+
+
+def _check_version(session: orm.Session, calendar: objects.Calendar) -> None:
+    """Insist that the caller may ask for what another version than the current one says.
+
+    :raises Forbidden: it may not
+    """
+    row = templates.get(session, calendar.template_id)
+    if row is None or calendar.template_version == row.current:
+        return
+    content = templates.content(session, row.id, calendar.template_version)
+    try:
+        fields = {} if content is None else part(content, calendar.template_role)
+    except WishError:
+        # conductors say what is not there
+        return
+    if calendar.only_qos:
+        fields = {name: value for name, value in fields.items() if name == "qos"}
+    granted.check(pecan.request.context, Asked(fields).own())
 
 
 def _which(

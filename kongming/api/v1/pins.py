@@ -81,6 +81,7 @@ class Pin(WishBody):
 
     _places = WishBody._places | {"host": None, "placement": None}
     _words: ClassVar[dict[str, str]] = {"reason": "status"}
+    _read_as: ClassVar[dict[str, Any]] = {"overrides": WishBody}
 
     instance_uuid = wtypes.wsattr(wtypes.text, mandatory=True)
     project_id = wtypes.text

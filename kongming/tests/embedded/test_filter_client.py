@@ -123,6 +123,15 @@ class ChoiceTest(FilterTestCase):
         self.assertIn("is not known", self.refusal(f'{{"near": "{OTHER}"}}', exact=False))
         self.choose(f'{{"avoid": ["{VNF}"]}}')
 
+    def test_who_waited_for_what_is_others_has_no_neighbour_in_it(self) -> None:
+        asked = client.Client.pin
+
+        def pin(self: client.Client, uuid: str, request_id: str) -> Any:
+            return {"project_id": "telco"} if uuid == OTHER else asked(self, uuid, request_id)
+
+        self.useFixture(fixtures.MonkeyPatch("kongming.compute.client.Client.pin", pin))
+        self.assertIn("is not known", self.refusal(f'{{"near": "{OTHER}"}}'))
+
     def test_dedicated(self) -> None:
         found = self.choose(DEDICATED)
         self.assertTrue(found.kept)
@@ -278,6 +287,13 @@ class ChoiceTest(FilterTestCase):
 
         self.overtake(swap)
         self.assertEqual(["two"], self.choose(NODE, vcpus=8).hosts)
+
+    def test_who_has_all_that_the_project_may_have_is_told(self) -> None:
+        path = "/v1/quotas/telco"
+        for limits, hint in (({"dedicated_pcpus": 3}, DEDICATED), ({"pins": 0}, '{"avoid": []}')):
+            self.assertEqual(200, self.request("PUT", path, json=limits).status_code)
+            self.assertIn("quota: project telco may have", self.refusal(hint))
+            self.assertEqual(404, self.get(f"/v1/pins/{UNKNOWN}").status_code)
 
     def test_who_loses_every_place_twice_is_refused(self) -> None:
         self.take("two")

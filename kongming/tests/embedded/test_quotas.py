@@ -87,9 +87,16 @@ class MembersTest(test_auth.AuthTestCase):
             ({"vcpu_period": 50000, "vcpus": {"1": {"quota": 25001}}}, "qos.vcpus.1.quota"),
         ):
             answer = self.post("telco member", VNF, expect=403, qos=qos)
-            self.assert_error(answer, 403, "forbidden", field)
+            self.assert_error(answer, 403, "cpu_time_forbidden", field)
         allowed = {"cpu_shares": 2048, "vcpu_quota": 50000, "global_quota": -1}
         self.post("telco member", VNF, qos=allowed)
         for token, status in (("telco member", 403), ("telco", 200)):
             answer = self.ask(token, "PUT", f"/v1/pins/{VNF}", json={"qos": {"vcpu_quota": -1}})
             self.assertEqual(status, answer.status_code, answer.text)
+
+    def test_the_scheduler_asks_for_users(self) -> None:
+        future = {"instance_uuid": UNKNOWN, "project_id": "telco", "qos": {"cpu_shares": 2060}}
+        answer = self.ask("nova", "POST", "/v1/pins", json=future)
+        self.assert_error(answer, 403, "cpu_time_forbidden", "qos.cpu_shares")
+        answer = self.ask("nova", "POST", "/v1/pins", json=future | {"qos": {"cpu_shares": 2048}})
+        self.assertEqual(201, answer.status_code, answer.text)

@@ -57,6 +57,30 @@ class OwnTest(TemplateAuthTestCase):
             self.assertEqual(ids, set(self.keys(token, "/v1/templates", "id")))
         self.assert_error(self.ask("unscoped", "GET", "/v1/templates"), 403, "forbidden")
 
+    def test_members_bring_nothing_back_by_a_calendar(self) -> None:
+        self.put("telco", self.path("telco"), wish={"cpu_policy": "dedicated"})
+        calendar = {
+            "name": "night",
+            "cron": "0 1 * * *",
+            "timezone": "UTC",
+            "duration_s": 3600,
+            "on_collision": "skip",
+            "template": "gold",
+            "pins": [VNF],
+        }
+        self.post("telco", VNF)
+        for token, version, status in (
+            ("telco member", 1, 403),
+            ("telco member", 2, 201),
+            ("telco member", 3, 400),
+            ("telco", 1, 201),
+        ):
+            body = calendar | {"name": f"{token[-1]}{version}", "template_version": version}
+            answer = self.ask(token, "POST", "/v1/calendars", json=body)
+            self.assertEqual(status, answer.status_code, answer.text)
+            if status == 403:
+                self.assert_error(answer, 403, "places_forbidden", "vcpus")
+
     def test_places_are_neither_named_nor_shown(self) -> None:
         wish = {"cpu_policy": "dedicated", "vcpus": {"0": "4"}, "emulator": "share"}
         for content in ({"wish": wish}, {"roles": {"data": wish}}):

@@ -79,6 +79,19 @@ class RedactionTest(TenantsTestCase):
         self.assertEqual([], self.ask("telco", "GET", f"/v1/pins/{VNF}").json()["avoid"])
         self.assertEqual([OTHER], self.ask("admin", "GET", f"/v1/pins/{VNF}").json()["avoid"])
 
+    def test_member_does_not_see_how_that_differs_from_a_template(self) -> None:
+        template = {"name": "gold", "wish": {"cpu_policy": "dedicated"}}
+        self.assertEqual(201, self.ask("telco", "POST", "/v1/templates", json=template).status_code)
+        self.post("admin", VNF, template="gold", vcpus={"*": "8-11"}, emulator="share", near=OTHER)
+        whole = self.ask("admin", "GET", f"/v1/pins/{VNF}").json()["overrides"]
+        self.assertEqual({"vcpus", "emulator", "near"}, set(whole))
+        for path in (f"/v1/pins/{VNF}", "/v1/pins"):
+            shown = self.placeless(self.ask("telco reader", "GET", path))
+            (pin,) = shown.get("pins", [shown])
+            self.assertEqual({"emulator": "share", "near": None}, pin["overrides"])
+        seen = self.known(self.ask("telco", "GET", f"/v1/pins/{VNF}")).json()["overrides"]
+        self.assertEqual(whole | {"near": None}, seen)
+
     def posted(self, token: str, uuid: str, **wish: Any) -> bool:
         body = {"instance_uuid": uuid, **wish}
         return self.ask(token, "POST", "/v1/pins", json=body).status_code == 201

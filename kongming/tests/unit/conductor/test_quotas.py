@@ -8,7 +8,7 @@ from kongming import exception, objects
 from kongming.conductor import pins, quotas, reservations
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
-from kongming.db import engine, models
+from kongming.db import engine, instances, models
 from kongming.db import quotas as db_quotas
 from kongming.objects.pin import FAILED
 from kongming.tests.unit.conductor import base
@@ -166,6 +166,54 @@ class ClaimTest(QuotaTestCase):
             self.delete(A)
 
 
+class FailedTest(QuotaTestCase):
+    """What was made of metadata, and failed, counts from when it is tried again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_instances(A, B)
+        self.limit(pins=1)
+        self.create(A, "4")
+
+    def metadata(self, uuid: str, **wish: Any) -> objects.Pin:
+        """Make a pin as of metadata."""
+        pin = objects.Pin(
+            instance_uuid=uuid, project_id="telco", user_id="mano", wish=Wish.from_dict(wish)
+        )
+        return pins.create(self.context, pin, wait=True, origin=models.METADATA)
+
+    def test_change(self) -> None:
+        for uuid in (B, C):
+            self.assertEqual(FAILED, self.metadata(uuid).status)
+            self.exceeded(self.update, uuid, "5")
+            call = functools.partial(pins.update, self.context, uuid, Asked({}), None)
+            self.exceeded(call, models.METADATA)
+        self.delete(A)
+        self.update(B, "5")
+        self.assertEqual(1, self.used()[0])
+
+    def test_its_instance_leaves(self) -> None:
+        self.metadata(B)
+        self.run_instances(A, B)
+        for here in ((A,), (A, B)):
+            self.run_instances(*here)
+            self.assertEqual(FAILED, self.row(B).status)
+            self.assertEqual(1, self.used()[0])
+        self.limit(pins=2)
+        self.run_instances(A)
+        self.assertEqual("waiting", self.row(B).status)
+        self.run_instances(A, B)
+        self.assertEqual(("pending", 2), (self.row(B).status, self.used()[0]))
+
+    def test_what_its_host_cannot_carry_out(self) -> None:
+        self.delete(A)
+        pin = self.metadata(B, cpu_policy="dedicated")
+        self.report(outcomes=[base.outcome(B, pin.generation, FAILED, "libvirt says no")])
+        self.assertEqual((FAILED, "0-1"), (self.row(B).status, self.claims()[B]))
+        self.assertEqual((1, 2), self.used()[:2])
+        self.exceeded(self.create, A)
+
+
 class RaceTest(QuotaTestCase):
     def test_several_at_once_get_no_more_than_one_after_the_other(self) -> None:
         uuids = [f"{number:08d}-1111-4111-8111-111111111111" for number in range(6)]
@@ -205,9 +253,16 @@ class OwnerTest(base.ConductorTestCase):
         pins.update(self.context, A, Asked({}), None, project_id="shop")
         pins.delete(self.context, A, project_id="shop")
 
+    def owned(self, project_id: str) -> set[str]:
+        with engine.reader() as session:
+            return instances.owned(session, [A, B], project_id)
+
     def test_who_waited_for_what_is_others_does_not_keep_them_from_it(self) -> None:
         self.create(B, wait=True, project_id="thief")
+        self.assertEqual({B}, self.owned("thief"))
         self.report(self.instance(B, project_id="shop"))
         self.assertEqual("failed", self.row(B).status)
+        # nor may they have it as a neighbour, by which they would learn where it is
+        self.assertEqual((set(), {A, B}), (self.owned("thief"), self.owned("shop")))
         pin = self.create(B, "4", project_id="shop")
         self.assertEqual(("shop", "pending"), (pin.project_id, pin.status))
