@@ -123,6 +123,17 @@ class WindowTest(CalendarTestCase):
         self.at("2026-06-01T23:00")
         self.assertEqual(50000, self.quota())
 
+    def test_a_pin_is_made_for_the_project_that_an_instance_came_with(self) -> None:
+        self.create(C, wait=True)
+        self.calendar(C)
+        self.at(NIGHT)
+        self.run_instances(A, B)
+        self.report(self.instance(C, project_id="shop"))
+        made = self.create(C, project_id="shop", qos={"vcpu_quota": 30000})
+        self.assertEqual((None, 30000), (made.overlay, self.quota(C)))
+        self.at(NEXT_DAY)
+        self.assertEqual([("nights", False)], self.by(C))
+
     def test_the_higher_priority_has_its_way(self) -> None:
         self.calendar(A)
         self.calendar(A, overlay={"qos": {"vcpu_quota": 10000}}, name="late", priority=5)
