@@ -68,14 +68,15 @@ class Timekeeper:
         for uuid in due.keys() - self._in_vain.keys():
             if self._stopping:
                 return
-            host = self._turn(uuid, instant)
+            host = self._turn(uuid)
             if host is None:
                 self._in_vain[uuid] = (due[uuid], instant)
             self._tell(service_context(), host)
 
-    def _turn(self, uuid: str, instant: datetime.datetime) -> str | None:
+    def _turn(self, uuid: str) -> str | None:
         try:
-            return windows.turn(service_context(), uuid, instant)
+            # many pins take their time, in which windows end and others see to it
+            return windows.turn(service_context(), uuid, self._now())
         except (db_exception.DBError, RuleError):
             raise
         except Exception:

@@ -68,6 +68,20 @@ class TimekeeperTest(CalendarTestCase):
         self.at(NIGHT)
         self.assertEqual(50000, self.quota(A))
 
+    def test_a_look_that_takes_long_goes_by_the_time_that_it_is_by_then(self) -> None:
+        self.calendar(A, B)
+        self.now = utc("2026-06-02T03:59")
+        turn = windows.turn
+
+        def take_long(context: Any, uuid: str, now: Any) -> Any:
+            host = turn(context, uuid, now)
+            self.now = utc("2026-06-02T04:02")
+            return host
+
+        with mock.patch.object(windows, "turn", side_effect=take_long):
+            self.conductors[0].look()
+        self.assertEqual([("nights", False)], self.by(A) + self.by(B))
+
     def test_what_does_not_fit_is_left_alone_while_nothing_changes(self) -> None:
         overlay = {"cpu_policy": "dedicated", "vcpus": {"*": "4"}}
         self.calendar(A, overlay=overlay, on_collision="skip")
