@@ -77,7 +77,7 @@ class Timekeeper:
         try:
             # many pins take their time, in which windows end and others see to it
             return windows.turn(service_context(), uuid, self._now())
-        except (db_exception.DBError, RuleError):
+        except (db_exception.DBConnectionError, RuleError):
             raise
         except Exception:
             # that one pin must not keep all others from what their calendars say
@@ -90,5 +90,7 @@ class Timekeeper:
                 self.look()
             except (db_exception.DBError, RuleError) as error:
                 LOG.warning("Calendars could not be followed, tried again: %s", error)
+            except Exception:
+                LOG.exception("Calendars could not be followed, tried again")
             self._woken.wait(_INTERVAL)
             self._woken.clear()
