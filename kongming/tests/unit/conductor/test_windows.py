@@ -200,6 +200,20 @@ class WindowTest(CalendarTestCase):
         wish = self.row(A).wish
         self.assertEqual((2, {1: 4}, 30000), (wish.emulator, wish.iothreads, self.quota()))
 
+    def test_what_only_a_calendar_makes_a_wish_is_refused(self) -> None:
+        template = self.template({"wish": {"cpu_policy": "dedicated"}})
+        pins.update(self.context, A, Asked({"thread_policy": "isolate"}, template), None)
+        self.calendar(A, overlay={"cpu_policy": "dedicated", "vcpus": {"*": "4-5"}})
+        self.at(NIGHT)
+        for change in (
+            lambda: self.update(A, thread_policy="isolate"),
+            lambda: templates.update(
+                self.context, template, {"wish": {"cpu_policy": "shared"}}, None, None, 1
+            ),
+        ):
+            error = self.refused(exception.BadRequest, change)
+            self.assertIn("thread_policy", error.message)
+
     def test_a_pin_waits_for_its_instance_inside_a_window(self) -> None:
         self.create(C, wait=True)
         self.calendar(C)
