@@ -131,7 +131,8 @@ def metadata(
 
 def reaching(session: orm.Session, pin: Any) -> list[Calendar]:
     """Return the calendars in use that a pin is among the pins of."""
-    rows = enabled(session)
+    ours = sa.or_(Calendar.all_projects.is_(True), Calendar.project_id == pin.project_id)
+    rows = session.scalars(sa.select(Calendar).where(Calendar.enabled.is_(True), ours)).all()
     entries = metadata(session, rows, [pin.instance_uuid]).get(pin.instance_uuid, set())
     return [row for row in rows if reaches(row, pin, entries)]
 

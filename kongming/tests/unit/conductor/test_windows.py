@@ -3,11 +3,14 @@
 
 import datetime
 from typing import Any
+from unittest import mock
 
 from kongming import exception, objects
 from kongming.conductor import calendars, pins, templates
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
+from kongming.db import calendars as db_calendars
+from kongming.db import engine
 from kongming.tests.unit.conductor.base import A, B, C
 from kongming.tests.unit.conductor.calendars import (
     EVENING,
@@ -159,6 +162,13 @@ class WindowTest(CalendarTestCase):
         self.calendar(A, B)
         self.at(NIGHT)
         self.assertEqual([], self.by(B))
+        with (
+            engine.reader() as session,
+            mock.patch.object(db_calendars, "reaches", side_effect=db_calendars.reaches) as asked,
+        ):
+            # however many others have
+            self.assertEqual([], db_calendars.reaching(session, self.row(B)))
+        asked.assert_not_called()
         self.calendar(B, all_projects=True)
         self.at(NIGHT)
         self.assertEqual([("nights", False)], self.by(B))
