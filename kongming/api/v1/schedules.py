@@ -15,11 +15,11 @@ from wsme.rest import json as wsme_json
 
 from kongming import clock, exception
 from kongming.api import described, links, query
-from kongming.api.loaded import load_calendar, load_pin
+from kongming.api.loaded import load_calendar, load_pin, templates_seen
 from kongming.api.microversion import serves
 from kongming.api.routes import Document
 from kongming.api.v1.placement import Raw
-from kongming.db import calendars, engine, models, templates
+from kongming.db import calendars, engine, models
 from kongming.policies import calendars as rules
 from kongming.policies import pins as pin_rules
 from kongming.timetable import ranking, rule
@@ -123,8 +123,9 @@ class ScheduleController(Document):
         since, until = _asked_for()
         with engine.reader() as session:
             rows = {row.id: row for row in calendars.reaching(session, pin)}
-            named = {row.template_id for row in rows.values() if row.template_id is not None}
-            names = templates.names(session, named) if named else {}
+        named = {row.template_id for row in rows.values() if row.template_id is not None}
+        # a calendar for all projects may use one that its own project alone may see
+        names = templates_seen(pecan.request.context, named)
         told: list[Scheduled] = []
         entries = [calendars.entry(row) for row in rows.values()]
         for segment in ranking.segments(entries, since, until):
@@ -139,7 +140,7 @@ class ScheduleController(Document):
                     window=Window.of(segment.window),
                     calendar=Of(id=row.id, name=row.name),
                     priority=row.priority,
-                    template=Used.of(row, names),
+                    template=Used.of(row, names) if row.template_id in names else None,
                     qos=row.overlay.get("qos"),
                 )
             )

@@ -350,6 +350,28 @@ class OwnerTest(AuthTestCase):
         (first, *_) = self.ask("shop", "GET", f"/v1/pins/{OTHER}/schedule").json()["schedule"]
         self.assertEqual({"id": made["id"], "name": "nights"}, first["calendar"])
 
+    def test_templates_that_are_not_shared(self) -> None:
+        self.post("telco", VNF)
+        for name, shared in (("quiet", False), ("loud", True)):
+            body = {"name": name, "shared": shared, "wish": {"qos": {"vcpu_quota": 50000}}}
+            answer = self.ask("admin", "POST", "/v1/templates", json=body)
+            self.assertEqual(201, answer.status_code, answer.text)
+            body = {key: value for key, value in NIGHTS.items() if key != "qos"} | {
+                "template": name,
+                "priority": int(shared),
+            }
+            made = self.ask("admin", "POST", "/v1/calendars", json=body)
+            self.assertEqual(201, made.status_code, made.text)
+            shown = {
+                token: self.ask(token, "GET", f"/v1/pins/{VNF}/schedule?days=1").json()
+                for token in ("admin", "telco")
+            }
+            names = {
+                token: (answer["schedule"][0]["template"] or {}).get("name")
+                for token, answer in shown.items()
+            }
+            self.assertEqual({"admin": name, "telco": name if shared else None}, names)
+
     def test_who_has_no_project(self) -> None:
         self.post("admin", VNF)
         answer = self.ask("unscoped", "POST", "/v1/calendars", json=NIGHTS)
