@@ -262,6 +262,19 @@ class ScheduleTest(CalendarTestCase):
             self.assertEqual(1000, len(found))
             self.assertEqual("2026-06-04T23:20:00Z", answer["until"])
 
+    def test_what_is_overruled_is_not_looked_at_without_end(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch("kongming.api.v1.schedules._MOST_LOOKED_AT", 20))
+        self.pin()
+        self.pin(OFF)
+        often = self.calendar(cron="*/5 * * * *", duration_s=60, pins=[VNF, OFF])
+        self.calendar(duration_s=31 * 86400, cron="0 0 * * *", priority=1)
+        schedule = self.get(f"/v1/pins/{VNF}/schedule?days=366").json()
+        self.assertEqual("2026-06-01T12:25:00Z", schedule["until"])
+        self.assertEqual(["nights"], [e["calendar"]["name"] for e in schedule["schedule"]])
+        preview = self.get(f"/v1/calendars/{often['id']}/preview?days=366").json()
+        self.assertEqual("2026-06-01T12:11:00Z", preview["until"])
+        self.assertEqual([[OFF]] * 3, [entry["instances"] for entry in preview["preview"]])
+
     def test_a_calendar_without_pins_and_one_that_is_not_in_use(self) -> None:
         self.pin()
         made = self.calendar()
