@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from kongming.db.models import Calendar, Host, Pin, ServerMetadata
+from kongming.db.models import Calendar, Host, Pin, ServerMetadata, Template
 from kongming.objects.pin import FAILED
 from kongming.timetable.overlay import Overlay
 from kongming.timetable.ranking import Entry
@@ -33,9 +33,11 @@ def enabled(session: orm.Session) -> Sequence[Calendar]:
     return session.scalars(sa.select(Calendar).where(Calendar.enabled.is_(True))).all()
 
 
-def names_template(session: orm.Session, template_id: str) -> bool:
-    """Whether a calendar has to do with a template."""
-    named = sa.or_(Calendar.template_id == template_id, Calendar.following == template_id)
+def names_template(session: orm.Session, template: Template, by_others: bool = False) -> bool:
+    """Whether a calendar (``by_others``: one of another project) has to do with a template."""
+    named = sa.or_(Calendar.template_id == template.id, Calendar.following == template.id)
+    if by_others:
+        named &= Calendar.project_id != template.project_id
     return session.scalar(sa.select(Calendar.id).where(named).limit(1)) is not None
 
 

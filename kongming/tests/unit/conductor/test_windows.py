@@ -188,6 +188,21 @@ class WindowTest(CalendarTestCase):
         calendars.delete(self.context, made.id)
         templates.delete(self.context, template)
 
+    def test_a_template_that_calendars_of_others_name_stays_shared(self) -> None:
+        content = {"wish": {"qos": {"vcpu_quota": 30000}}}
+        new = objects.Template(
+            name="quiet", project_id="operators", user_id="root", shared=True, content=content
+        )
+        template = templates.create(self.context, new).id
+        for_all: dict[str, Any] = {"project_id": "operators", "all_projects": True}
+        self.calendar(A, template_id=template, overlay={}, **for_all)
+        made = self.calendar(A, template_id=template, overlay={})
+        unshare = (self.context, template, content, False, None, 1)
+        error = self.refused(exception.TemplateInUse, templates.update, *unshare)
+        self.assertIn("named by calendars of other projects", error.message)
+        calendars.delete(self.context, made.id)
+        self.assertFalse(templates.update(*unshare).shared)
+
     def test_a_template_is_laid_over_a_wish_field_by_field(self) -> None:
         content = {"roles": {"db": {"emulator": "1", "qos": {"vcpu_quota": 30000}}}}
         template = self.template(content)
