@@ -28,6 +28,12 @@ def lock(session: orm.Session, calendar_id: str) -> Calendar | None:
     return session.scalar(sa.select(Calendar).where(Calendar.id == calendar_id).with_for_update())
 
 
+def count(session: orm.Session, project_id: str) -> int:
+    """Return how many calendars a project has, in use or not."""
+    query = sa.select(sa.func.count()).where(Calendar.project_id == project_id)
+    return session.scalar(query) or 0
+
+
 def enabled(session: orm.Session) -> Sequence[Calendar]:
     """Return all calendars that are in use."""
     return session.scalars(sa.select(Calendar).where(Calendar.enabled.is_(True))).all()

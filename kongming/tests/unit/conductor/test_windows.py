@@ -5,6 +5,8 @@ import datetime
 from typing import Any
 from unittest import mock
 
+from oslo_config import cfg
+
 from kongming import exception, objects
 from kongming.conductor import calendars, pins, templates
 from kongming.conductor.reservations import Target
@@ -49,6 +51,20 @@ class WindowTest(CalendarTestCase):
         self.at("2026-06-02T04:00")
         self.assertEqual((90000, [("nights", False), ("nights", True)]), (self.quota(), self.by()))
         self.assertIsNone(self.row(A).overlay)
+
+    def test_a_project_has_as_many_as_it_may(self) -> None:
+        cfg.CONF.set_override("calendars", 2, "quota")
+        self.addCleanup(cfg.CONF.clear_override, "calendars", "quota")
+        made = [self.calendar(A) for _ in range(2)]
+        self.calendar(A, project_id="shop")
+        error = self.refused(exception.QuotaExceeded, self.calendar, A, enabled=False)
+        self.assertEqual(
+            "quota: project telco may have 2 calendars, has 2, and would have 1 more.",
+            error.message,
+        )
+        calendars.update(self.context, made[0].id, described(A, name="late"), None, self.now)
+        calendars.delete(self.context, made[1].id)
+        self.calendar(A)
 
     def test_what_was_missed_is_not_made_up_for(self) -> None:
         self.calendar(A)
