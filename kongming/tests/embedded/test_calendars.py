@@ -6,6 +6,8 @@ from typing import Any
 
 import fixtures
 
+from kongming.policies import base as base_rules
+from kongming.policies import pins as pin_rules
 from kongming.tests import base as tests
 from kongming.tests import nova
 from kongming.tests.embedded import base
@@ -362,6 +364,16 @@ class OwnerTest(AuthTestCase):
         # but who may see a pin sees what will be in force for it
         (first, *_) = self.ask("shop", "GET", f"/v1/pins/{OTHER}/schedule").json()["schedule"]
         self.assertEqual({"id": made["id"], "name": "nights"}, first["calendar"])
+
+    def test_who_may_not_change_pins(self) -> None:
+        self.kongming.set_policy({pin_rules.UPDATE: base_rules.ADMIN})
+        body = {"name": "vnf", "wish": {"qos": {"vcpu_quota": 50000}}}
+        self.assertEqual(201, self.ask("telco", "POST", "/v1/templates", json=body).status_code)
+        own = {key: value for key, value in NIGHTS.items() if key not in ("all_projects", "pins")}
+        for which in ({"following": "vnf"}, {"metadata": {"tier": "batch"}}):
+            answer = self.ask("telco", "POST", "/v1/calendars", json=own | which)
+            self.assert_error(answer, 403, "forbidden", pin_rules.UPDATE)
+        self.assertEqual([], rows("calendars"))
 
     def test_templates_that_are_not_shared(self) -> None:
         self.post("telco", VNF)
