@@ -380,6 +380,22 @@ class FitTest(CalendarTestCase):
         self.at("2026-06-01T22:10")
         self.assertEqual(["modest", "bold"], [name for name, _ in self.by(A)])
 
+    def test_of_many_that_do_not_fit_the_best_are_tried(self) -> None:
+        self.create(A, cpus="0")
+        self.create(B, cpus="4-5")
+        for number in range(25):
+            self.calendar(
+                A,
+                overlay={"vcpus": {"*": "4"}},
+                name=f"{number}",
+                priority=number,
+                on_collision="skip",
+            )
+        told = [(f"{number}", False) for number in range(24, 14, -1)]
+        for text in (NIGHT, "2026-06-01T22:02"):
+            self.at(text)
+            self.assertEqual(told, self.refusals(A))
+
     def test_a_pin_moves_inside_a_window_to_where_that_does_not_fit(self) -> None:
         self.create(A, cpus="0")
         self.calendar(A, overlay={"vcpus": {"*": "4"}})
