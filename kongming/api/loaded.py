@@ -2,7 +2,7 @@
 """The rows that a request is about, loaded and authorised."""
 
 import uuid as uuidlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,6 +71,20 @@ def load_template(context: RequestContext, rule: str, template_id: str) -> objec
     see = template_rules.GET_SHARED if seen else template_rules.GET
     policy.authorize_owned(context, rule, see, template, hidden=missing)
     return template
+
+
+def templates_seen(context: RequestContext, template_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of those of some templates that the caller may see: ``{id: name}``."""
+    if not template_ids:
+        return {}
+    with engine.reader() as session:
+        rows = templates.several(session, template_ids)
+    return {
+        row.id: row.name
+        for row in rows
+        if (row.shared and policy.allows(context, template_rules.GET_SHARED))
+        or policy.allows(context, template_rules.GET, row)
+    }
 
 
 def load_rollout(context: RequestContext, rule: str, rollout_id: str) -> objects.Rollout:

@@ -3,6 +3,7 @@
 
 import datetime
 
+from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import orm
@@ -14,6 +15,7 @@ from kongming.context import RequestContext
 from kongming.db import calendars as db_calendars
 from kongming.db import engine, models
 from kongming.db import templates as db_templates
+from kongming.db.quotas import UNLIMITED
 from kongming.objects.calendar import REFUSE
 from kongming.timetable.rule import RuleError
 from kongming.topology import template
@@ -36,6 +38,7 @@ def create(
     context: RequestContext, calendar: objects.Calendar, now: datetime.datetime
 ) -> objects.Calendar:
     """Store a new calendar, as of ``now`` (UTC); see `ConductorAPI.create_calendar`."""
+    _insist_on_room(calendar.project_id)
     row = models.Calendar(
         id=uuidutils.generate_uuid(),
         project_id=calendar.project_id,
@@ -48,6 +51,17 @@ def create(
     _store(row)
     LOG.info("Calendar %s (%s) created by user %s", row.name, row.id, context.user_id)
     return _shown(row, forecast)
+
+
+def _insist_on_room(project_id: str) -> None:
+    """Insist that a project may have one more; of several at once, more may slip through."""
+    limit = cfg.CONF.quota.calendars
+    with engine.reader() as session:
+        used = db_calendars.count(session, project_id)
+    if limit != UNLIMITED and used >= limit:
+        raise exception.QuotaExceeded(
+            project_id=project_id, resource="calendars", limit=limit, used=used, asked=1
+        )
 
 
 @retried

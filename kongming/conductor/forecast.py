@@ -26,7 +26,8 @@ from kongming.topology.wish import Wish
 
 #: How far ahead is looked.
 HORIZON = datetime.timedelta(days=30)
-#: Changes of situation that are followed and placements that are tried, at most.
+#: Changes of situation that are followed; situations of hosts, and placements in these, that are
+#: tried: at most, about.
 _MOST_SPANS, _MOST_FITS = 20_000, 2_000
 
 
@@ -65,6 +66,8 @@ class Forecast:
         others = [other for other in calendars.enabled(session) if other.id != row.id]
         self._rows = {calendar.id: calendar for calendar in (*others, row)}
         self._situations: dict[frozenset[str], list[Situation]] = {}
+        # of the pins of a host, by uuid and the calendar that has its way
+        self._wishes: dict[tuple[str, str | None], Wish | exception.BadRequest] = {}
         self._spans, self._fits = _MOST_SPANS, _MOST_FITS
         if row.enabled:
             self._look()
@@ -117,6 +120,7 @@ class Forecast:
     def _try_host(self, host: models.Host) -> None:
         query = sa.select(models.Pin).where(models.Pin.host == host.name)
         here = self._session.scalars(query).all()
+        self._wishes.clear()
         there = sa.select(models.Instance).where(models.Instance.host == host.name)
         instances = {row.uuid: row for row in self._session.scalars(there)}
         reached = {
@@ -128,6 +132,7 @@ class Forecast:
             if self._fits <= 0:
                 self.until = min(self.until, situation.first.start)
                 continue
+            self._fits -= 1
             self._try(situation, host, here, instances, reached)
 
     def _try(
@@ -141,21 +146,23 @@ class Forecast:
         """Turn all that is not as it is now, again and again as long as something gives way."""
         changes: list[_Change] = []
         for pin in here:
-            keys = reached.get(pin.instance_uuid, set())
+            if pin.instance_uuid not in reached:
+                continue
+            keys = reached[pin.instance_uuid]
             number, key = next(
                 ((number, key) for number, key in enumerate(situation.keys) if key in keys),
                 (-1, None),
             )
             ours = key == self._row.id
-            try:
-                fields = {} if key is None else self._rows[key].overlay
-                wish = wishes.under(self._session, pin, fields)
-            except exception.BadRequest as error:
+            wish = self._wish(pin, key)
+            if isinstance(wish, exception.BadRequest):
                 if ours:
-                    self._collides(pin, situation, error)
-                continue
-            if pin.instance_uuid in reached and wish != pin.wish:
+                    self._fits -= 1
+                    self._collides(pin, situation, wish)
+            elif wish != pin.wish:
                 changes.append(_Change(ours, number, pin, wish, instances[pin.instance_uuid]))
+        if not any(change.ours for change in changes):
+            return
         ledger = Ledger(self._session, host, here)
         changes.sort(key=lambda change: (change.ours, change.number))
         while changes:
@@ -172,6 +179,17 @@ class Forecast:
         for change in changes:
             if change.ours:
                 self._collides(change.pin, situation, refused[change.pin.instance_uuid])
+
+    def _wish(self, pin: models.Pin, key: str | None) -> Wish | exception.BadRequest:
+        """Return the wish of a pin when a calendar has its way, or why there is none."""
+        if (pin.instance_uuid, key) not in self._wishes:
+            fields = {} if key is None else self._rows[key].overlay
+            try:
+                found: Wish | exception.BadRequest = wishes.under(self._session, pin, fields)
+            except exception.BadRequest as error:
+                found = error
+            self._wishes[pin.instance_uuid, key] = found
+        return self._wishes[pin.instance_uuid, key]
 
     def _collides(
         self, pin: models.Pin, situation: Situation, error: exception.KongMingError

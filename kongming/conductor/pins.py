@@ -51,6 +51,8 @@ def create(
         row.created_at = timeutils.utcnow()
         row.updated_at = None
         row.origin = origin
+        # of a pin whose place this one takes, perhaps another project's
+        row.overlay = row.turned_at = row.had = None
         wishes.give(held.session, row, Asked.of(pin))
         try:
             _decide(held, row)

@@ -262,6 +262,7 @@ class ConductorAPI:
         :returns: it, with what it collides with
         :raises BadRequest: a template is not there for the project, or has no such version or role
         :raises CalendarCollides: it is not to skip what it collides with
+        :raises QuotaExceeded: the project has as many as it may have
         :raises MetadataNotFollowed: no conductor could tell which pins it is for
         """
         return self._call(context, "create_calendar", version="1.4", calendar=calendar)

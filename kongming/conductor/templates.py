@@ -81,7 +81,7 @@ def delete(context: RequestContext, template_id: str) -> None:
             raise exception.TemplateInUse(name=row.name, whose="followed by pins")
         if db_rollouts.unfinished(session, row.id):
             raise exception.TemplateInUse(name=row.name, whose="being rolled out")
-        if calendars.names_template(session, row.id):
+        if calendars.names_template(session, row):
             raise exception.TemplateInUse(name=row.name, whose="named by calendars")
         db_templates.drop(session, row)
         LOG.info("Template %s (%s) deleted by user %s", row.name, row.id, context.user_id)
@@ -99,6 +99,8 @@ def shown(
 def _share(session: orm.Session, row: models.Template, shared: bool) -> None:
     if not shared and db_templates.is_followed(session, row, by_others=True):
         raise exception.TemplateInUse(name=row.name, whose="followed by pins of other projects")
+    if not shared and calendars.names_template(session, row, by_others=True):
+        raise exception.TemplateInUse(name=row.name, whose="named by calendars of other projects")
     row.shared = shared
     _insist_on_name(session, row)
 

@@ -68,15 +68,16 @@ class Timekeeper:
         for uuid in due.keys() - self._in_vain.keys():
             if self._stopping:
                 return
-            host = self._turn(uuid, instant)
+            host = self._turn(uuid)
             if host is None:
                 self._in_vain[uuid] = (due[uuid], instant)
             self._tell(service_context(), host)
 
-    def _turn(self, uuid: str, instant: datetime.datetime) -> str | None:
+    def _turn(self, uuid: str) -> str | None:
         try:
-            return windows.turn(service_context(), uuid, instant)
-        except (db_exception.DBError, RuleError):
+            # many pins take their time, in which windows end and others see to it
+            return windows.turn(service_context(), uuid, self._now())
+        except (db_exception.DBConnectionError, RuleError):
             raise
         except Exception:
             # that one pin must not keep all others from what their calendars say
@@ -89,5 +90,7 @@ class Timekeeper:
                 self.look()
             except (db_exception.DBError, RuleError) as error:
                 LOG.warning("Calendars could not be followed, tried again: %s", error)
+            except Exception:
+                LOG.exception("Calendars could not be followed, tried again")
             self._woken.wait(_INTERVAL)
             self._woken.clear()

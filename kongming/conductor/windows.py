@@ -27,6 +27,8 @@ LOG = logging.getLogger(__name__)
 
 #: How far the clocks of two conductors may differ without one undoing what the other did.
 _CLOCKS_DIFFER = datetime.timedelta(seconds=60)
+#: How many of the calendars whose window it is are tried: each that does not fit is a transaction.
+_MOST_TRIED = 10
 
 _Mark = Hashable
 
@@ -54,7 +56,7 @@ def due(session: orm.Session, now: datetime.datetime) -> dict[str, Hashable]:
     for pin in reached:
         entries = metadata.get(pin.instance_uuid, set())
         wanted = [over for row, over in overlays if calendars.reaches(row, pin, entries)]
-        marks = tuple(_mark(overlay) for overlay in (*wanted, None))
+        marks = tuple(_mark(overlay) for overlay in (*wanted[:_MOST_TRIED], None))
         stranded = pin.is_stranded and pin.reason != OTHER_PROJECT
         if marks[0] != _mark(pin.overlay) or (stranded and wanted):
             found[pin.instance_uuid] = (marks, pin.generation, pin.host_generation)
@@ -86,7 +88,7 @@ def _turn(
             return None
         now = _not_back(row, now)
         rows = calendars.reaching(held.session, row)
-        candidates = [*(overlay for _, overlay in _in_force(rows, now)), None]
+        candidates = [*(overlay for _, overlay in _in_force(rows, now)[:_MOST_TRIED]), None]
         before, stranded = row.overlay, _is_stranded(row)
         lines: list[dict[str, Any]] = []
         concerned = None

@@ -98,9 +98,10 @@ def base(session: orm.Session, row: models.Pin, content: Mapping[str, Any] | Non
     """Return the wish that a pin comes to, with what a calendar has laid over it.
 
     :param content: what the template that it follows shall say instead
-    :raises BadRequest: naming the field because of which it comes to none
+    :raises BadRequest: naming the field because of which it comes to none, also without that
     """
-    return under(session, row, {} if row.overlay is None else row.overlay.fields, content)
+    wish = under(session, row, {}, content)
+    return wish if row.overlay is None else under(session, row, row.overlay.fields, content)
 
 
 def under(

@@ -37,6 +37,16 @@ limit of its own ({_UNLIMITED}). Set it as ``dedicated_pcpus``.
 """,
     ),
     cfg.IntOpt(
+        "calendars",
+        default=100,
+        min=-1,
+        help=f"""
+Calendars that a project may have ({_UNLIMITED}); one that has more keeps them. Every conductor
+looks at all calendars every few seconds: raise it for orchestrators that need many, not for
+everybody.
+""",
+    ),
+    cfg.IntOpt(
         "highest_weight",
         default=100,
         min=1,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from kongming.db.models import Calendar, Host, Pin, ServerMetadata
+from kongming.db.models import Calendar, Host, Pin, ServerMetadata, Template
 from kongming.objects.pin import FAILED
 from kongming.timetable.overlay import Overlay
 from kongming.timetable.ranking import Entry
@@ -28,14 +28,22 @@ def lock(session: orm.Session, calendar_id: str) -> Calendar | None:
     return session.scalar(sa.select(Calendar).where(Calendar.id == calendar_id).with_for_update())
 
 
+def count(session: orm.Session, project_id: str) -> int:
+    """Return how many calendars a project has, in use or not."""
+    query = sa.select(sa.func.count()).where(Calendar.project_id == project_id)
+    return session.scalar(query) or 0
+
+
 def enabled(session: orm.Session) -> Sequence[Calendar]:
     """Return all calendars that are in use."""
     return session.scalars(sa.select(Calendar).where(Calendar.enabled.is_(True))).all()
 
 
-def names_template(session: orm.Session, template_id: str) -> bool:
-    """Whether a calendar has to do with a template."""
-    named = sa.or_(Calendar.template_id == template_id, Calendar.following == template_id)
+def names_template(session: orm.Session, template: Template, by_others: bool = False) -> bool:
+    """Whether a calendar (``by_others``: one of another project) has to do with a template."""
+    named = sa.or_(Calendar.template_id == template.id, Calendar.following == template.id)
+    if by_others:
+        named &= Calendar.project_id != template.project_id
     return session.scalar(sa.select(Calendar.id).where(named).limit(1)) is not None
 
 
@@ -131,7 +139,8 @@ def metadata(
 
 def reaching(session: orm.Session, pin: Any) -> list[Calendar]:
     """Return the calendars in use that a pin is among the pins of."""
-    rows = enabled(session)
+    ours = sa.or_(Calendar.all_projects.is_(True), Calendar.project_id == pin.project_id)
+    rows = session.scalars(sa.select(Calendar).where(Calendar.enabled.is_(True), ours)).all()
     entries = metadata(session, rows, [pin.instance_uuid]).get(pin.instance_uuid, set())
     return [row for row in rows if reaches(row, pin, entries)]
 

@@ -16,6 +16,11 @@ def get(session: orm.Session, template_id: str) -> Template | None:
     return session.get(Template, template_id)
 
 
+def several(session: orm.Session, template_ids: Collection[str]) -> Sequence[Template]:
+    """Return some templates."""
+    return session.scalars(sa.select(Template).where(Template.id.in_(template_ids))).all()
+
+
 def lock(session: orm.Session, template_id: str) -> Template | None:
     """Return a template, locked against change, as it is now; or None.
 

@@ -90,7 +90,8 @@ def zone(name: str) -> zoneinfo.ZoneInfo | None:
 
 @functools.cache
 def _names() -> set[str]:
-    return zoneinfo.available_timezones()
+    # that is another one on another machine
+    return zoneinfo.available_timezones() - {"localtime"}
 
 
 def _why(fields: list[str], error: Exception) -> str:

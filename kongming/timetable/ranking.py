@@ -3,7 +3,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from kongming.timetable.rule import Rule, Window
 
@@ -42,12 +42,30 @@ def ranked(entries: Iterable[Entry], now: datetime.datetime) -> list[tuple[Entry
     return sorted(found, key=lambda pair: pair[0].rank)
 
 
+class TooMany(Exception):
+    """Windows begin and end so often that it is not told what is from ``until`` on."""
+
+    def __init__(self, until: datetime.datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
 def segments(
-    entries: Iterable[Entry], since: datetime.datetime, until: datetime.datetime
+    entries: Collection[Entry], since: datetime.datetime, until: datetime.datetime, most: int
 ) -> Iterator[Segment]:
-    """Yield who has its way when in ``[since, until)``, in order, without the times of nobody."""
+    """Yield who has its way when in ``[since, until)``, in order, without the times of nobody.
+
+    :param most: how often windows of all entries may begin or end, times the number of entries:
+        that is what it costs, even where it is always the same one that has its way
+    :raises TooMany: after what could be told
+    """
     last: Segment | None = None
     for start, end, active in spans(entries, since, until):
+        most -= len(entries)
+        if most < 0:
+            if last is not None:
+                yield last
+            raise TooMany(start)
         if not active:
             continue
         entry, window = active[0]

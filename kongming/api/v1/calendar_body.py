@@ -234,7 +234,10 @@ def _which(
     if body.has(asked, "pins"):
         calendar.pins = _pins(asked.pins)
         _check_pins(session, calendar, known)
-    elif body.has(asked, "following"):
+        return
+    # whichever those of the project will be
+    policy.authorize(pecan.request.context, pin_rules.UPDATE, calendar)
+    if body.has(asked, "following"):
         calendar.following, role = _template(
             session, "following", asked.following, calendar.project_id
         )

@@ -3,7 +3,7 @@
 
 import collections
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 import pecan
@@ -15,11 +15,11 @@ from wsme.rest import json as wsme_json
 
 from kongming import clock, exception
 from kongming.api import described, links, query
-from kongming.api.loaded import load_calendar, load_pin
+from kongming.api.loaded import load_calendar, load_pin, templates_seen
 from kongming.api.microversion import serves
 from kongming.api.routes import Document
 from kongming.api.v1.placement import Raw
-from kongming.db import calendars, engine, models, templates
+from kongming.db import calendars, engine, models
 from kongming.policies import calendars as rules
 from kongming.policies import pins as pin_rules
 from kongming.timetable import ranking, rule
@@ -28,6 +28,8 @@ from kongming.timetable import ranking, rule
 DAYS = (1, 366)
 _USUAL_DAYS = 30
 _QUERY = {"days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]}}
+#: How much is looked at for one answer, see `ranking.segments`: a few seconds.
+_MOST_LOOKED_AT = 500_000
 #: UUIDs of instances in one answer, about.
 _MOST_NAMED = 20_000
 
@@ -123,14 +125,15 @@ class ScheduleController(Document):
         since, until = _asked_for()
         with engine.reader() as session:
             rows = {row.id: row for row in calendars.reaching(session, pin)}
-            named = {row.template_id for row in rows.values() if row.template_id is not None}
-            names = templates.names(session, named) if named else {}
+        named = {row.template_id for row in rows.values() if row.template_id is not None}
+        # a calendar for all projects may use one that its own project alone may see
+        names = templates_seen(pecan.request.context, named)
         told: list[Scheduled] = []
         entries = [calendars.entry(row) for row in rows.values()]
-        for segment in ranking.segments(entries, since, until):
-            if len(told) == cfg.CONF.api.max_limit:
-                until = segment.start
-                break
+        found, until = _segments(
+            entries, since, until, _MOST_LOOKED_AT, cfg.CONF.api.max_limit, {*rows}
+        )
+        for segment in found:
             row = rows[segment.entry.key]
             told.append(
                 Scheduled(
@@ -139,7 +142,7 @@ class ScheduleController(Document):
                     window=Window.of(segment.window),
                     calendar=Of(id=row.id, name=row.name),
                     priority=row.priority,
-                    template=Used.of(row, names),
+                    template=Used.of(row, names) if row.template_id in names else None,
                     qos=row.overlay.get("qos"),
                 )
             )
@@ -161,14 +164,9 @@ class PreviewController(Document):
         told: list[tuple[ranking.Segment, list[str]]] = []
         for entries, uuids in groups:
             most = min(cfg.CONF.api.max_limit, max(1, _MOST_NAMED // max(1, len(uuids))))
-            found: list[tuple[ranking.Segment, list[str]]] = []
-            for segment in ranking.segments(entries, since, until):
-                if segment.entry.key == calendar.id:
-                    if len(found) == most:
-                        until = segment.start
-                        break
-                    found.append((segment, uuids))
-            told += found
+            looked_at = _MOST_LOOKED_AT // len(groups)
+            found, until = _segments(entries, since, until, looked_at, most, {calendar.id})
+            told += [(segment, uuids) for segment in found]
         told = [(segment, uuids) for segment, uuids in told if segment.start < until]
         told.sort(key=lambda pair: (pair[0].start, pair[1][:1]))
         shown = [
@@ -192,9 +190,34 @@ def _asked_for() -> tuple[datetime.datetime, datetime.datetime]:
     return now, now + datetime.timedelta(days=days)
 
 
+def _segments(
+    entries: Collection[ranking.Entry],
+    since: datetime.datetime,
+    until: datetime.datetime,
+    looked_at: int,
+    most: int,
+    keys: Collection[str],
+) -> tuple[list[ranking.Segment], datetime.datetime]:
+    """Return when some entries have their way, and until when that is told.
+
+    :param looked_at: as ``most`` of `ranking.segments`
+    :param most: how many to return
+    """
+    found: list[ranking.Segment] = []
+    try:
+        for segment in ranking.segments(entries, since, until, looked_at):
+            if segment.entry.key in keys:
+                if len(found) == most:
+                    return found, segment.start
+                found.append(segment)
+    except ranking.TooMany as error:
+        return found, error.until
+    return found, until
+
+
 def _alike(
     session: orm.Session, calendar_id: str
-) -> Iterable[tuple[list[ranking.Entry], list[str]]]:
+) -> Sequence[tuple[list[ranking.Entry], list[str]]]:
     """Return the instances whose pins a calendar reaches, with the calendars that reach them.
 
     Those of the same calendars are together. Without any instance the calendar is there alone.

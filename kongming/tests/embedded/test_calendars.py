@@ -6,6 +6,8 @@ from typing import Any
 
 import fixtures
 
+from kongming.policies import base as base_rules
+from kongming.policies import pins as pin_rules
 from kongming.tests import base as tests
 from kongming.tests import nova
 from kongming.tests.embedded import base
@@ -262,6 +264,19 @@ class ScheduleTest(CalendarTestCase):
             self.assertEqual(1000, len(found))
             self.assertEqual("2026-06-04T23:20:00Z", answer["until"])
 
+    def test_what_is_overruled_is_not_looked_at_without_end(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch("kongming.api.v1.schedules._MOST_LOOKED_AT", 20))
+        self.pin()
+        self.pin(OFF)
+        often = self.calendar(cron="*/5 * * * *", duration_s=60, pins=[VNF, OFF])
+        self.calendar(duration_s=31 * 86400, cron="0 0 * * *", priority=1)
+        schedule = self.get(f"/v1/pins/{VNF}/schedule?days=366").json()
+        self.assertEqual("2026-06-01T12:25:00Z", schedule["until"])
+        self.assertEqual(["nights"], [e["calendar"]["name"] for e in schedule["schedule"]])
+        preview = self.get(f"/v1/calendars/{often['id']}/preview?days=366").json()
+        self.assertEqual("2026-06-01T12:11:00Z", preview["until"])
+        self.assertEqual([[OFF]] * 3, [entry["instances"] for entry in preview["preview"]])
+
     def test_a_calendar_without_pins_and_one_that_is_not_in_use(self) -> None:
         self.pin()
         made = self.calendar()
@@ -349,6 +364,38 @@ class OwnerTest(AuthTestCase):
         # but who may see a pin sees what will be in force for it
         (first, *_) = self.ask("shop", "GET", f"/v1/pins/{OTHER}/schedule").json()["schedule"]
         self.assertEqual({"id": made["id"], "name": "nights"}, first["calendar"])
+
+    def test_who_may_not_change_pins(self) -> None:
+        self.kongming.set_policy({pin_rules.UPDATE: base_rules.ADMIN})
+        body = {"name": "vnf", "wish": {"qos": {"vcpu_quota": 50000}}}
+        self.assertEqual(201, self.ask("telco", "POST", "/v1/templates", json=body).status_code)
+        own = {key: value for key, value in NIGHTS.items() if key not in ("all_projects", "pins")}
+        for which in ({"following": "vnf"}, {"metadata": {"tier": "batch"}}):
+            answer = self.ask("telco", "POST", "/v1/calendars", json=own | which)
+            self.assert_error(answer, 403, "forbidden", pin_rules.UPDATE)
+        self.assertEqual([], rows("calendars"))
+
+    def test_templates_that_are_not_shared(self) -> None:
+        self.post("telco", VNF)
+        for name, shared in (("quiet", False), ("loud", True)):
+            body = {"name": name, "shared": shared, "wish": {"qos": {"vcpu_quota": 50000}}}
+            answer = self.ask("admin", "POST", "/v1/templates", json=body)
+            self.assertEqual(201, answer.status_code, answer.text)
+            body = {key: value for key, value in NIGHTS.items() if key != "qos"} | {
+                "template": name,
+                "priority": int(shared),
+            }
+            made = self.ask("admin", "POST", "/v1/calendars", json=body)
+            self.assertEqual(201, made.status_code, made.text)
+            shown = {
+                token: self.ask(token, "GET", f"/v1/pins/{VNF}/schedule?days=1").json()
+                for token in ("admin", "telco")
+            }
+            names = {
+                token: (answer["schedule"][0]["template"] or {}).get("name")
+                for token, answer in shown.items()
+            }
+            self.assertEqual({"admin": name, "telco": name if shared else None}, names)
 
     def test_who_has_no_project(self) -> None:
         self.post("admin", VNF)

@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from kongming import exception, objects
-from kongming.conductor import calendars, forecast
+from kongming.conductor import calendars, forecast, wishes
 from kongming.conductor.claims import Ledger
 from kongming.tests.unit.conductor.base import A, B, C
 from kongming.tests.unit.conductor.calendars import CalendarTestCase, described, utc
@@ -126,6 +126,29 @@ class ForecastTest(CalendarTestCase):
         with mock.patch.object(forecast, "_MOST_FITS", 0):
             made = self.calendar(A, overlay=moved("5"), on_collision="skip")
         self.assertEqual((utc("2026-06-01T20:00"), []), (made.checked_until, made.collisions))
+
+    def test_bounds_of_what_is_no_wish(self) -> None:
+        self.update(A, cpus="0-1", thread_policy="isolate")
+        self.calendar(A, name="a", cron="*/30 * * * 1", duration_s=60, priority=-1)
+        asked = described(A, overlay={"cpu_policy": "shared"}, on_collision="skip")
+        made = calendars.create(self.context, asked, self.now)
+        # with and without the other one
+        self.assertEqual(2, len(made.collisions))
+        calendars.delete(self.context, made.id)
+        with mock.patch.object(forecast, "_MOST_FITS", 2):
+            made = calendars.create(self.context, asked, self.now)
+        self.assertEqual(1, len(made.collisions))
+        self.assertLess(made.checked_until, self.now + forecast.HORIZON)
+
+    def test_what_a_situation_costs(self) -> None:
+        self.calendar(B, overlay=moved("2-3"), name="b", cron="*/30 * * * *", duration_s=60)
+        calls = mock.patch.object(wishes, "under", side_effect=wishes.under)
+        ledgers = mock.patch.object(forecast, "Ledger", side_effect=Ledger)
+        with calls as under, ledgers as ledger:
+            # two situations, in both of which the pin has what it has
+            self.calendar(A, overlay=moved("0-1"), name="same")
+            self.assertEqual(0, ledger.call_count)
+            self.assertEqual(3, under.call_count)
 
     def test_each_situation_is_tried_once(self) -> None:
         with mock.patch("kongming.conductor.forecast.Ledger", side_effect=Ledger) as ledger:

@@ -35,7 +35,7 @@ class TimekeeperTest(CalendarTestCase):
         self.calendar(A)
         self.now = utc(NIGHT)
         conductor = self.conductor()
-        away, due = [db_exception.DBConnectionError()], windows.due
+        away, due = [db_exception.DBConnectionError(), ValueError("unheard of")], windows.due
 
         def look(session: Any, now: Any) -> Any:
             if away:
@@ -49,24 +49,34 @@ class TimekeeperTest(CalendarTestCase):
             conductor.start()
             self.addCleanup(conductor.stop)
             self.eventually(lambda: self.quota() == 50000)
+        self.assertEqual([], away)
         self.assertIn("Calendars could not be followed, tried again", self.log.output)
 
     def test_one_pin_does_not_keep_others_up(self) -> None:
         self.calendar(A, B)
         self.now = utc(NIGHT)
+        for wrong in (ValueError("what nobody thought of"), db_exception.DBDataError()):
+            with mock.patch.object(windows, "turn", side_effect=[wrong, None]) as turn:
+                self.conductor().look()
+            (_, failed, _), (_, other, _) = (call.args for call in turn.call_args_list)
+            self.assertEqual({A, B}, {failed, other})
+            self.assertIn(f"Pin of instance {failed} could not be brought", self.log.output)
+        self.at(NIGHT)
+        self.assertEqual([50000, 50000], [self.quota(A), self.quota(B)])
+
+    def test_a_look_that_takes_long_goes_by_the_time_that_it_is_by_then(self) -> None:
+        self.calendar(A, B)
+        self.now = utc("2026-06-02T03:59")
         turn = windows.turn
 
-        def fail(context: Any, uuid: str, now: Any) -> Any:
-            if uuid == A:
-                raise ValueError("what nobody thought of")
-            return turn(context, uuid, now)
+        def take_long(context: Any, uuid: str, now: Any) -> Any:
+            host = turn(context, uuid, now)
+            self.now = utc("2026-06-02T04:02")
+            return host
 
-        with mock.patch.object(windows, "turn", side_effect=fail):
+        with mock.patch.object(windows, "turn", side_effect=take_long):
             self.conductors[0].look()
-        self.assertEqual((None, 50000), (self.quota(A), self.quota(B)))
-        self.assertIn(f"Pin of instance {A} could not be brought", self.log.output)
-        self.at(NIGHT)
-        self.assertEqual(50000, self.quota(A))
+        self.assertEqual([("nights", False)], self.by(A) + self.by(B))
 
     def test_what_does_not_fit_is_left_alone_while_nothing_changes(self) -> None:
         overlay = {"cpu_policy": "dedicated", "vcpus": {"*": "4"}}

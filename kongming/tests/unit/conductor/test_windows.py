@@ -3,11 +3,16 @@
 
 import datetime
 from typing import Any
+from unittest import mock
+
+from oslo_config import cfg
 
 from kongming import exception, objects
 from kongming.conductor import calendars, pins, templates
 from kongming.conductor.reservations import Target
 from kongming.conductor.wishes import Asked
+from kongming.db import calendars as db_calendars
+from kongming.db import engine
 from kongming.tests.unit.conductor.base import A, B, C
 from kongming.tests.unit.conductor.calendars import (
     EVENING,
@@ -46,6 +51,20 @@ class WindowTest(CalendarTestCase):
         self.at("2026-06-02T04:00")
         self.assertEqual((90000, [("nights", False), ("nights", True)]), (self.quota(), self.by()))
         self.assertIsNone(self.row(A).overlay)
+
+    def test_a_project_has_as_many_as_it_may(self) -> None:
+        cfg.CONF.set_override("calendars", 2, "quota")
+        self.addCleanup(cfg.CONF.clear_override, "calendars", "quota")
+        made = [self.calendar(A) for _ in range(2)]
+        self.calendar(A, project_id="shop")
+        error = self.refused(exception.QuotaExceeded, self.calendar, A, enabled=False)
+        self.assertEqual(
+            "quota: project telco may have 2 calendars, has 2, and would have 1 more.",
+            error.message,
+        )
+        calendars.update(self.context, made[0].id, described(A, name="late"), None, self.now)
+        calendars.delete(self.context, made[1].id)
+        self.calendar(A)
 
     def test_what_was_missed_is_not_made_up_for(self) -> None:
         self.calendar(A)
@@ -123,6 +142,17 @@ class WindowTest(CalendarTestCase):
         self.at("2026-06-01T23:00")
         self.assertEqual(50000, self.quota())
 
+    def test_a_pin_is_made_for_the_project_that_an_instance_came_with(self) -> None:
+        self.create(C, wait=True)
+        self.calendar(C)
+        self.at(NIGHT)
+        self.run_instances(A, B)
+        self.report(self.instance(C, project_id="shop"))
+        made = self.create(C, project_id="shop", qos={"vcpu_quota": 30000})
+        self.assertEqual((None, 30000), (made.overlay, self.quota(C)))
+        self.at(NEXT_DAY)
+        self.assertEqual([("nights", False)], self.by(C))
+
     def test_the_higher_priority_has_its_way(self) -> None:
         self.calendar(A)
         self.calendar(A, overlay={"qos": {"vcpu_quota": 10000}}, name="late", priority=5)
@@ -148,6 +178,13 @@ class WindowTest(CalendarTestCase):
         self.calendar(A, B)
         self.at(NIGHT)
         self.assertEqual([], self.by(B))
+        with (
+            engine.reader() as session,
+            mock.patch.object(db_calendars, "reaches", side_effect=db_calendars.reaches) as asked,
+        ):
+            # however many others have
+            self.assertEqual([], db_calendars.reaching(session, self.row(B)))
+        asked.assert_not_called()
         self.calendar(B, all_projects=True)
         self.at(NIGHT)
         self.assertEqual([("nights", False)], self.by(B))
@@ -166,6 +203,21 @@ class WindowTest(CalendarTestCase):
         self.assertRaises(exception.TemplateInUse, templates.delete, self.context, template)
         calendars.delete(self.context, made.id)
         templates.delete(self.context, template)
+
+    def test_a_template_that_calendars_of_others_name_stays_shared(self) -> None:
+        content = {"wish": {"qos": {"vcpu_quota": 30000}}}
+        new = objects.Template(
+            name="quiet", project_id="operators", user_id="root", shared=True, content=content
+        )
+        template = templates.create(self.context, new).id
+        for_all: dict[str, Any] = {"project_id": "operators", "all_projects": True}
+        self.calendar(A, template_id=template, overlay={}, **for_all)
+        made = self.calendar(A, template_id=template, overlay={})
+        unshare = (self.context, template, content, False, None, 1)
+        error = self.refused(exception.TemplateInUse, templates.update, *unshare)
+        self.assertIn("named by calendars of other projects", error.message)
+        calendars.delete(self.context, made.id)
+        self.assertFalse(templates.update(*unshare).shared)
 
     def test_a_template_is_laid_over_a_wish_field_by_field(self) -> None:
         content = {"roles": {"db": {"emulator": "1", "qos": {"vcpu_quota": 30000}}}}
@@ -188,6 +240,20 @@ class WindowTest(CalendarTestCase):
         self.at(NIGHT)
         wish = self.row(A).wish
         self.assertEqual((2, {1: 4}, 30000), (wish.emulator, wish.iothreads, self.quota()))
+
+    def test_what_only_a_calendar_makes_a_wish_is_refused(self) -> None:
+        template = self.template({"wish": {"cpu_policy": "dedicated"}})
+        pins.update(self.context, A, Asked({"thread_policy": "isolate"}, template), None)
+        self.calendar(A, overlay={"cpu_policy": "dedicated", "vcpus": {"*": "4-5"}})
+        self.at(NIGHT)
+        for change in (
+            lambda: self.update(A, thread_policy="isolate"),
+            lambda: templates.update(
+                self.context, template, {"wish": {"cpu_policy": "shared"}}, None, None, 1
+            ),
+        ):
+            error = self.refused(exception.BadRequest, change)
+            self.assertIn("thread_policy", error.message)
 
     def test_a_pin_waits_for_its_instance_inside_a_window(self) -> None:
         self.create(C, wait=True)
@@ -313,6 +379,22 @@ class FitTest(CalendarTestCase):
         self.confirm(A)
         self.at("2026-06-01T22:10")
         self.assertEqual(["modest", "bold"], [name for name, _ in self.by(A)])
+
+    def test_of_many_that_do_not_fit_the_best_are_tried(self) -> None:
+        self.create(A, cpus="0")
+        self.create(B, cpus="4-5")
+        for number in range(25):
+            self.calendar(
+                A,
+                overlay={"vcpus": {"*": "4"}},
+                name=f"{number}",
+                priority=number,
+                on_collision="skip",
+            )
+        told = [(f"{number}", False) for number in range(24, 14, -1)]
+        for text in (NIGHT, "2026-06-01T22:02"):
+            self.at(text)
+            self.assertEqual(told, self.refusals(A))
 
     def test_a_pin_moves_inside_a_window_to_where_that_does_not_fit(self) -> None:
         self.create(A, cpus="0")

@@ -15,6 +15,7 @@ from kongming.timetable.rule import Once, Recurring, Rule
 
 SINCE = utc("2026-10-24 12:00")
 UNTIL = SINCE + datetime.timedelta(hours=36)
+MOST = 100_000
 
 
 def entry(key: str, rule: Rule, priority: int = 0, age: int = 0) -> Entry:
@@ -58,7 +59,7 @@ class RankingTest(base.BareTestCase):
     @hypothesis.given(calendars())
     def test_each_minute(self, drawn: list[dict[str, Any]]) -> None:
         tested = entries(drawn)
-        found = list(ranking.segments(tested, SINCE, UNTIL))
+        found = list(ranking.segments(tested, SINCE, UNTIL, MOST))
         for number, (now, expected) in enumerate(timetables.in_force(drawn, SINCE, UNTIL)):
             held = [s.entry.key for s in found if s.start <= now < s.end]
             self.assertEqual([] if expected is None else [expected], held, str(now))
@@ -71,20 +72,29 @@ class RankingTest(base.BareTestCase):
         high = entry("high", Once(utc("2026-10-24 22:00"), utc("2026-10-25 02:00")), priority=1)
         found = [
             (f"{s.start:%H}", f"{s.end:%H}", s.entry.key)
-            for s in ranking.segments([low, high], SINCE, UNTIL)
+            for s in ranking.segments([low, high], SINCE, UNTIL, MOST)
         ]
         self.assertEqual([("20", "22", "low"), ("22", "02", "high"), ("02", "06", "low")], found)
 
     def test_edges_of_those_who_are_overruled_do_not_show(self) -> None:
         low = entry("low", Once(utc("2026-10-24 23:00"), utc("2026-10-25 00:00")))
         high = entry("high", Once(utc("2026-10-24 22:00"), utc("2026-10-25 02:00")), priority=1)
-        (found,) = ranking.segments([low, high], SINCE, UNTIL)
+        (found,) = ranking.segments([low, high], SINCE, UNTIL, MOST)
         self.assertEqual(utc("2026-10-24 22:00"), found.start)
         self.assertEqual(utc("2026-10-25 02:00"), found.end)
 
     def test_of_equal_ones_the_older_wins(self) -> None:
         rule = Once(utc("2026-10-24 22:00"), utc("2026-10-25 02:00"))
         both = [entry("a", rule, age=2), entry("b", rule, age=1)]
-        self.assertEqual(["b"], [s.entry.key for s in ranking.segments(both, SINCE, UNTIL)])
+        self.assertEqual(["b"], [s.entry.key for s in ranking.segments(both, SINCE, UNTIL, MOST)])
         twins = [entry("d", rule), entry("c", rule)]
-        self.assertEqual(["c"], [s.entry.key for s in ranking.segments(twins, SINCE, UNTIL)])
+        self.assertEqual(["c"], [s.entry.key for s in ranking.segments(twins, SINCE, UNTIL, MOST)])
+
+    def test_what_would_be_too_much(self) -> None:
+        low = entry("low", Recurring("*/5 * * * *", "UTC", 60))
+        high = entry("high", Once(SINCE, UNTIL), priority=1)
+        found = ranking.segments([low, high], SINCE, UNTIL, 20)
+        until = utc("2026-10-24 12:25")
+        self.assertEqual((SINCE, until), [(s.start, s.end) for s in [next(found)]][0])
+        error = self.assertRaises(ranking.TooMany, next, found)
+        self.assertEqual(until, error.until)
