@@ -47,7 +47,8 @@ class CliTest(base.KongMingCase):
         operator = self.user("admin", "admin")
         names = {host["Name"] for host in self.ok(operator, "host list")}
         self.assertEqual(set(cloud.HOSTS), names)
-        member = self.user("demo", "demo")
+        self.cloud.add_user("cli-member", "demo", ("member",))
+        member = self.user("cli-member", "demo")
         self.assertEqual([], self.ok(member, "list"))
         self.refused(member, "host list", words="resource_pin.forbidden: ")
 
@@ -67,7 +68,6 @@ class CliTest(base.KongMingCase):
         self.assertEqual("applied", pin["status"])
         (thread,) = process.threads(process.find(server))["vcpu0"]
         self.assertEqual({CPU}, os.sched_getaffinity(thread))
-        # a member sees no hosts, and yet where its own instance is
         drawn = member.run("resource pin instance map", server)
         self.assertEqual(0, drawn.status, drawn.err)
         self.assertRegex(drawn.out, rf"vCPU 0 +{CPU} +{CPU} ")

@@ -116,7 +116,9 @@ def _spec(request: dict[str, Any], count: int) -> Any:
     cells = [objects.InstanceNUMACell(cpuset=set(), pcpuset={0, 1}, memory=1024)]
     topology = objects.InstanceNUMATopology(cells=cells) if request.get("dedicated") else None
     spec = objects.RequestSpec(
-        context.RequestContext("mano", "telco", auth_token="secret"),
+        context.RequestContext(
+            "mano", "telco", auth_token="secret", roles=["member", "resource_pin"]
+        ),
         flavor=objects.Flavor(vcpus=request.get("vcpus", 4), memory_mb=1024, extra_specs={}),
         project_id="telco",
         user_id="mano",
