@@ -414,8 +414,8 @@ class CutOffTest(DownCase):
         self.assertTrue(self.force_down(True))
         self.split_storage()
         self.act("evacuate", "SHUTOFF", host=TARGET)
-        # It ran there for a moment, and runs where it was. As both hosts are this machine, the agent
-        # of the target may have taken the one process for the other; it does not once both run.
+        # It ran there for a moment, and runs where it was. Both hosts are this machine, so that the
+        # agent of the target may have taken one process for the other; it does not once both run.
         self.act("os-start")
         self.check_placed(TARGET)
         self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
