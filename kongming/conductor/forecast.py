@@ -13,13 +13,14 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import sqlalchemy as sa
 from sqlalchemy import orm
 
 from kongming import exception, objects
 from kongming.conductor import wishes
 from kongming.conductor.claims import Ledger, size_of
 from kongming.db import calendars, hosts, models
+from kongming.db import instances as db_instances
+from kongming.db import pins as db_pins
 from kongming.timetable import ranking
 from kongming.timetable.rule import Window
 from kongming.topology.wish import Wish
@@ -84,10 +85,7 @@ class Forecast:
         self.collisions.sort(key=lambda found: (found.start, found.instance_uuid))
 
     def _reached(self) -> list[models.Pin]:
-        query = sa.select(models.Pin).where(
-            models.Pin.deleted.is_(False), calendars.among([self._row])
-        )
-        pins = self._session.scalars(query).all()
+        pins = calendars.selected(self._session, self._row)
         return [pin for pin, rows in self._with_calendars(pins) if self._row in rows]
 
     def _with_calendars(
@@ -118,11 +116,10 @@ class Forecast:
                 self._collides(pin, situation, error)
 
     def _try_host(self, host: models.Host) -> None:
-        query = sa.select(models.Pin).where(models.Pin.host == host.name)
-        here = self._session.scalars(query).all()
+        here = db_pins.on_host(self._session, host.name)
         self._wishes.clear()
-        there = sa.select(models.Instance).where(models.Instance.host == host.name)
-        instances = {row.uuid: row for row in self._session.scalars(there)}
+        found = db_instances.on_host(self._session, host.name)
+        instances = {row.uuid: row for row in found}
         reached = {
             pin.instance_uuid: {row.id for row in rows}
             for pin, rows in self._with_calendars(here)

@@ -121,6 +121,12 @@ def among(rows: Sequence[Calendar]) -> sa.ColumnElement[bool]:
     )
 
 
+def selected(session: orm.Session, row: Calendar) -> Sequence[Pin]:
+    """Return the pins that a calendar selects, of whatever project they are."""
+    query = sa.select(Pin).where(Pin.deleted.is_(False), among([row]))
+    return session.scalars(query).all()
+
+
 def metadata(
     session: orm.Session, calendars: Iterable[Calendar], uuids: Collection[str]
 ) -> dict[str, set[tuple[str, str]]]:

@@ -56,6 +56,11 @@ def accounts(session: orm.Session, hosts: Collection[str]) -> list[Account]:
     return list(itertools.starmap(Account, session.execute(query)))
 
 
+def on_host(session: orm.Session, host: str) -> Sequence[Pin]:
+    """Return the pins of a host, deleted ones that it has yet to release among them."""
+    return session.scalars(sa.select(Pin).where(Pin.host == host)).all()
+
+
 def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
     """Return what the agent of a host shall do: place pins, and release others.
 

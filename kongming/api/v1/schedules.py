@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 import pecan
-import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy import orm
 from wsme import types as wtypes
@@ -19,7 +18,7 @@ from kongming.api.loaded import load_calendar, load_pin, templates_seen
 from kongming.api.microversion import serves
 from kongming.api.routes import Document
 from kongming.api.v1.placement import Raw
-from kongming.db import calendars, engine, models
+from kongming.db import calendars, engine
 from kongming.policies import calendars as rules
 from kongming.policies import pins as pin_rules
 from kongming.timetable import ranking, rule
@@ -226,8 +225,7 @@ def _alike(
     if row is None or not row.enabled:
         return []
     rows = {other.id: other for other in calendars.enabled(session)}
-    query = sa.select(models.Pin).where(models.Pin.deleted.is_(False), calendars.among([row]))
-    pins = session.scalars(query).all()
+    pins = calendars.selected(session, row)
     known = calendars.metadata(session, rows.values(), [pin.instance_uuid for pin in pins])
     found: dict[tuple[str, ...], list[str]] = collections.defaultdict(list)
     for pin in pins:
