@@ -4,9 +4,9 @@
 
 In an emulated machine with several NUMA nodes (that of ``tox -e numa``), where KongMing's driver
 and migratepages take turns at the memory of one running instance: so the figures say nothing of
-real machines, but their ratio does. KongMing tells its progress meanwhile, can be stopped at each
-step, and looks at all pages afterwards; the time of its checks beforehand, of which migratepages
-has none, is told apart. Root only.
+real machines, but their ratio does. KongMing keeps in mind from where each page came, can be
+stopped at each step, and looks at all pages afterwards; the time of its checks beforehand, of which
+migratepages has none, is told apart. Root only.
 """
 
 import argparse

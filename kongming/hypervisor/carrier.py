@@ -43,18 +43,48 @@ class Carrier:
         #: Why the kernel took no more pages to a node in the last call: ENOMEM or EACCES.
         self.refused: dict[int, int] = {}
 
-    def carry(self, places: list[range], goal: Mapping[int, int], blocks: bool) -> None:
+    def carry(self, places: list[range], page: int, goal: Mapping[int, int]) -> list[range]:
         """Move the pages at some places from each node in ``goal`` to the node it names.
 
         What is elsewhere, absent or busy stays as it is, and so may all that is ``refused``.
 
-        :param places: ranges whose step is the size of a page
-        :param blocks: there are transparent huge pages among them
+        :param places: ranges whose step is ``page``, or `BLOCK`, where each place may be the
+            first of a transparent huge page
+        :param page: bytes of the pages
+        :return: places that are yet to be carried, page by page
         """
-        if blocks:
-            places = self._carry_blocks(places, goal)
-        self.refused.clear()  # a huge page that found no room may find it in small ones
-        self._note(places, places[0].step, False, goal, self._move(_addresses(places), goal))
+        single = [part for part in places if part.step == page]
+        blocks = [part for part in places if part.step != page]
+        heads = _addresses(blocks)
+        tails = array("Q", (head + BLOCK - page for head in heads))
+        before = syscalls.where(self._pid, tails)
+        unlike = [
+            first != last or last < 0
+            for first, last in zip(syscalls.where(self._pid, heads), before, strict=True)
+        ]
+        single += [range(head + page, head + BLOCK, page) for head in compress(heads, unlike)]
+        self.refused.clear()
+        singles = _addresses(single)
+        moved = self._move(singles + heads, goal)
+        self._note(single, page, False, goal, moved[: len(singles)])
+        origins = moved[len(singles) :]
+        after = syscalls.where(self._pid, tails)
+        whole = [
+            origin == was and now == goal.get(origin)
+            for origin, was, now in zip(origins, before, after, strict=True)
+        ]
+        for kind in (True, False):
+            ours = (o if w is kind else _STAYED for o, w in zip(origins, whole, strict=True))
+            self._note(blocks, page, kind, goal, array("i", ours))
+        left = [
+            range(head, head + BLOCK, page)
+            for head, is_whole, is_unlike in zip(heads, whole, unlike, strict=True)
+            if not (is_whole or is_unlike)
+        ]
+        if self.refused and heads:  # a huge page that found no room may find it in small ones
+            self.refused.clear()
+            left += single
+        return left
 
     def take_back(self) -> bool:
         """Move everything back, last first, and return whether nothing is left to do."""
@@ -67,45 +97,15 @@ class Carrier:
         self._log = left[::-1]
         return not left
 
-    def _carry_blocks(self, places: list[range], goal: Mapping[int, int]) -> list[range]:
-        """Move transparent huge pages, and return the places where there is none."""
-        heads, left = [], []
-        for part in places:
-            first = -(-part.start // BLOCK) * BLOCK
-            last = max(first, part.stop // BLOCK * BLOCK)
-            heads.append(range(first, last, BLOCK))
-            left += [range(part.start, min(first, part.stop), part.step)]
-            left += [range(last, part.stop, part.step)]
-        size = places[0].step
-        starts = _addresses(heads)
-        tails = array("Q", (start + BLOCK - size for start in starts))
-        before = syscalls.where(self._pid, tails)
-        origins = self._move(starts, goal)
-        after = syscalls.where(self._pid, tails)
-        whole = [
-            origin == was and now == goal.get(origin)
-            for origin, was, now in zip(origins, before, after, strict=True)
-        ]
-        for kind in (True, False):
-            ours = (o if w is kind else _STAYED for o, w in zip(origins, whole, strict=True))
-            self._note(heads, size, kind, goal, array("i", ours))
-        return left + [
-            range(start, start + BLOCK, size)
-            for start, is_whole in zip(starts, whole, strict=True)
-            if not is_whole
-        ]
-
     def _move(self, addresses: "array[int]", goal: Mapping[int, int]) -> "array[int]":
         """Move pages, and return the node that each has left."""
         before = syscalls.where(self._pid, addresses)
         origins = array("i", [_STAYED]) * len(addresses)
         for source, target in goal.items():
-            count = before.count(source)
-            alike = count == len(before)  # nearly always: worth a short cut
-            wanted = addresses
-            if not alike:
-                wanted = array("Q", compress(addresses, map(source.__eq__, before)))
-            if not count:
+            alike = before.count(source) == len(before)  # often: worth a short cut
+            found = [] if alike else [n for n, node in enumerate(before) if node == source]
+            wanted = addresses if alike else array("Q", map(addresses.__getitem__, found))
+            if not wanted:
                 continue
             try:
                 after = syscalls.move(self._pid, wanted, target)
@@ -114,11 +114,11 @@ class Carrier:
                     raise
                 self.refused[target] = error.errno
                 after = syscalls.where(self._pid, wanted)
-            if alike and after.count(target) == count:
-                return array("i", [source]) * count
-            ours = compress(range(len(before)), map(source.__eq__, before))
-            for place in compress(ours, map(target.__eq__, after)):
-                origins[place] = source
+            if alike and after.count(target) == len(after):
+                return array("i", [source]) * len(after)
+            for n, node in zip(range(len(after)) if alike else found, after, strict=True):
+                if node == target:
+                    origins[n] = source
         return origins
 
     def _note(

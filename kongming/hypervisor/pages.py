@@ -9,6 +9,7 @@ import errno
 import resource
 import time
 from collections.abc import Generator, Iterator, Mapping
+from typing import NamedTuple
 
 from kongming.hypervisor import numa_maps
 from kongming.hypervisor.carrier import BLOCK, Carrier
@@ -16,13 +17,28 @@ from kongming.hypervisor.numa_maps import Region
 from kongming.topology import cpuset, residency
 from kongming.topology.residency import Progress, Residency
 
-#: How much one step moves: small enough to stop soon, large enough to lose no time.
-CHUNK_MIB = 64
+# How much one step moves, which cannot be stopped. Each makes the kernel collect the pages that
+# every pCPU of the host keeps at hand, and wait for it: so few large ones disturb less.
+_CHUNK = 256 << 20
 #: How often the process is gone through for pages that were busy, or are new.
 PASSES = 6
 _PAUSE_SECONDS = 0.1
+# To look at a place that turns out to be empty costs little: so many count as one page.
+_SPARSE = 8
 _NODES = "/sys/devices/system/node"
 _SMALL_KIB = resource.getpagesize() >> 10
+
+
+class _Part(NamedTuple):
+    """Where pages may be, no more than a chunk of them, and which nodes they leave.
+
+    The step is `BLOCK` where there are transparent huge pages. ``size`` is about what there is,
+    in bytes.
+    """
+
+    places: range
+    sources: set[int]
+    size: int
 
 
 class MoveError(Exception):
@@ -37,14 +53,7 @@ class Move:
     if that leaves a choice, to the one that has most free at each step.
     """
 
-    def __init__(
-        self,
-        pid: int,
-        mask: int,
-        *,
-        keep: Mapping[int, int] | None = None,
-        chunk_mib: int = CHUNK_MIB,
-    ) -> None:
+    def __init__(self, pid: int, mask: int, *, keep: Mapping[int, int] | None = None) -> None:
         """Look where the memory is; nothing moves yet.
 
         :param mask: bitmask of the target nodes
@@ -57,15 +66,14 @@ class Move:
         self._pid = pid
         self._mask = mask
         self._keep = keep or {}
-        self._chunk = chunk_mib << 20
         self._carrier = Carrier(pid)
         #: Where the memory was before.
-        self.before: Residency = numa_maps.residency(self._regions())
+        self.before: Residency = numa_maps.residency(regions := self._regions())
         self._routes = residency.routes(self.before, mask)
         self._total_mib = sum(
             mib for node, mib in residency.per_node(self.before).items() if not mask >> node & 1
         )
-        self._steps = self._run()
+        self._steps = self._run(regions)
 
     def __iter__(self) -> Iterator[Progress]:
         return self
@@ -90,13 +98,11 @@ class Move:
             reason = ", ".join(full) or "something holds it"
             raise MoveError(f"not all memory could be moved back: {reason}")
 
-    def _run(self) -> Generator[Progress, None, None]:
+    def _run(self, regions: list[Region]) -> Generator[Progress, None, None]:
         begin = time.monotonic()
         for _ in range(PASSES):
             carried = self._carrier.carried
-            for places, goal, blocks in self._chunks():
-                self._carrier.carry(places, goal, blocks)
-                self._require_no_refusal(places[0].step >> 10)
+            for _ in self._carry_chunks(regions):
                 done = self._carrier.carried >> 20
                 yield Progress(done, self._total_mib, time.monotonic() - begin)
             regions = self._regions()
@@ -117,38 +123,58 @@ class Move:
     def _regions(self) -> list[Region]:
         return list(numa_maps.parse(self._read("numa_maps")))
 
-    def _sources(self, region: Region) -> list[int]:
+    def _sources(self, region: Region) -> set[int]:
         """Return the nodes that pages of a region are to leave."""
-        return [node for node in region.pages if not self._mask >> node & 1]
+        return {node for node in region.pages if not self._mask >> node & 1}
 
-    def _chunks(self) -> Iterator[tuple[list[range], dict[int, int], bool]]:
-        """Yield places, to where their pages go, and whether some are transparent huge pages.
+    def _carry_chunks(self, regions: list[Region]) -> Iterator[None]:
+        """Carry what is in some regions; each step carries a chunk, of as many as it takes.
 
-        Small regions share a chunk: each call costs the kernel the same, however little moves.
+        :raises MoveError: there is no room
         """
-        kinds: dict[tuple[int, bool], list[tuple[range, Region]]] = {}
+        for page, work in self._work(regions).items():
+            work.sort(key=lambda part: -part.size)
+            while work:
+                chunk = [work.pop()]
+                size = chunk[0].size
+                # rather a bit more than a step for little
+                while work and size + work[-1].size <= _CHUNK * 5 // 4:
+                    chunk.append(work.pop())
+                    size += chunk[-1].size
+                sources = {node for part in chunk for node in part.sources}
+                goal = self._goal(sources, page >> 10, size >> 20)
+                left = self._carrier.carry([part.places for part in chunk], page, goal)
+                self._require_no_refusal(page >> 10)
+                work += [_Part(places, sources, len(places) * page) for places in left]
+                yield
+
+    def _work(self, regions: list[Region]) -> dict[int, list[_Part]]:
+        """Return by page size what there is to carry."""
+        work: dict[int, list[_Part]] = {}
         ends = numa_maps.extents(self._read("smaps"))
-        for region in filter(self._sources, self._regions()):
-            end, blocks = ends.get(region.start, (region.start, False))
+        for region in regions:
+            sources = self._sources(region)
+            if not sources:
+                continue
             page = region.page_kib << 10
-            kind = page, blocks and page < BLOCK
-            step = max(self._chunk, page)
-            start = region.start
-            while start < end:
-                stop = min(end, (start // step + 1) * step)
-                kinds.setdefault(kind, []).append((range(start, stop, page), region))
-                start = stop
-        for (page, blocks), parts in kinds.items():
-            while parts:
-                places: list[range] = []
-                sources: set[int] = set()
-                size = 0
-                while parts and size < max(self._chunk, page):
-                    part, region = parts.pop()
-                    places.append(part)
-                    sources.update(self._sources(region))
-                    size += part.stop - part.start
-                yield places, self._goal(sources, page >> 10, size >> 20), blocks
+            held = sum(region.pages[node] for node in sources) * page
+            end, huge = ends.get(region.start, (region.start, False))
+            first, last = end, end
+            if huge and page < BLOCK:
+                first = min(end, -(-region.start // BLOCK) * BLOCK)
+                last = max(first, end // BLOCK * BLOCK)
+            for start, stop, step in (
+                (region.start, first, page),
+                (first, last, BLOCK),
+                (last, end, page),
+            ):
+                most = max(_CHUNK, step)
+                for at in range(start, stop, most):
+                    extent = min(most, stop - at)
+                    size = min(extent, max(held, extent // _SPARSE))
+                    part = _Part(range(at, at + extent, step), sources, size)
+                    work.setdefault(page, []).append(part)
+        return work
 
     def _goal(self, sources: set[int], page_kib: int, size_mib: int) -> dict[int, int]:
         """Return the target of each source, at this moment.

@@ -66,7 +66,7 @@ class CarrierTest(testtools.TestCase):
     def test_there_and_back(self) -> None:
         places = [self.fill(BASE, BLOCK, 0, 1, 2), self.fill(BASE + 2 * BLOCK, BLOCK, 1)]
         before = dict(self.kernel.pages)
-        self.carrier.carry(places, {0: 2, 1: 3}, blocks=False)
+        self.assertEqual([], self.carrier.carry(places, SMALL, {0: 2, 1: 3}))
         self.assertEqual({2, 3}, self.nodes())
         self.assertEqual(sum(node < 2 for node in before.values()) * SMALL, self.carrier.carried)
         self.assertTrue(self.carrier.take_back())
@@ -74,7 +74,7 @@ class CarrierTest(testtools.TestCase):
 
     def test_what_was_there_before_stays_after_undoing(self) -> None:
         places = self.fill(BASE, 4 * SMALL, 0, 1)
-        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.carrier.carry([places], SMALL, {0: 1})
         self.assertEqual({1}, self.nodes())
         self.assertEqual(2 * SMALL, self.carrier.carried)
         self.assertTrue(self.carrier.take_back())
@@ -84,26 +84,57 @@ class CarrierTest(testtools.TestCase):
         places = self.fill(BASE - SMALL, 3 * BLOCK + 2 * SMALL, 0)
         self.kernel.huge = {BASE, BASE + 2 * BLOCK}
         before = dict(self.kernel.pages)
-        self.carrier.carry([places], {0: 1}, blocks=True)
+        blocks = range(BASE, BASE + 3 * BLOCK, BLOCK)
+        left = self.carrier.carry([places[:1], blocks, places[-1:]], SMALL, {0: 1})
+        # what may have been one has to be looked at again
+        self.assertEqual([range(BASE + BLOCK, BASE + 2 * BLOCK, SMALL)], left)
+        self.assertEqual([], self.carrier.carry(left, SMALL, {0: 1}))
         self.assertEqual({1}, self.nodes())
         self.assertEqual(3 * BLOCK + 2 * SMALL, self.carrier.carried)
         self.assertEqual(2, self.kernel.moves)
         self.assertTrue(self.carrier.take_back())
         self.assertEqual(before, self.kernel.pages)
 
+    def test_what_is_no_huge_page_goes_along(self) -> None:
+        self.fill(BASE, 4 * BLOCK, 0)
+        holes = (BASE, BASE + 2 * BLOCK - SMALL, BASE + 2 * BLOCK, BASE + 3 * BLOCK - SMALL)
+        for hole in holes:
+            del self.kernel.pages[hole]
+        self.kernel.pages[BASE + 3 * BLOCK] = 1
+        before = dict(self.kernel.pages)
+        blocks = range(BASE, BASE + 4 * BLOCK, BLOCK)
+        self.assertEqual([], self.carrier.carry([blocks], SMALL, {0: 2}))
+        self.assertEqual(1, self.kernel.moves)
+        self.assertEqual({1, 2}, self.nodes())
+        self.assertEqual((4 * 512 - 5) * SMALL, self.carrier.carried)
+        self.assertTrue(self.carrier.take_back())
+        self.assertEqual(before, self.kernel.pages)
+
     def test_a_huge_page_that_was_split_meanwhile(self) -> None:
-        places = self.fill(BASE, 2 * BLOCK, 0)
+        self.fill(BASE, 2 * BLOCK, 0)
         self.kernel.huge = {BASE, BASE + BLOCK}
         before = dict(self.kernel.pages)
-        self.carrier.carry([places], {0: 1}, blocks=True)
+        blocks = range(BASE, BASE + 2 * BLOCK, BLOCK)
+        self.assertEqual([], self.carrier.carry([blocks], SMALL, {0: 1}))
         self.kernel.huge = {BASE}
         self.assertTrue(self.carrier.take_back())
         self.assertEqual(before, self.kernel.pages)
 
+    def test_no_room_for_huge_pages(self) -> None:
+        places = self.fill(BASE - SMALL, BLOCK + SMALL, 0)
+        self.kernel.huge = {BASE}
+        self.kernel.room = 100
+        parts = [places[:1], range(BASE, BASE + BLOCK, BLOCK)]
+        left = self.carrier.carry(parts, SMALL, {0: 1})
+        self.assertEqual({}, self.carrier.refused)
+        self.kernel.huge, self.kernel.room = set(), 100_000
+        self.assertEqual([], self.carrier.carry(left, SMALL, {0: 1}))
+        self.assertEqual({1}, self.nodes())
+
     def test_a_busy_page_is_left_for_another_time(self) -> None:
         places = self.fill(BASE, 4 * SMALL, 0)
         self.kernel.busy = {BASE + SMALL}
-        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.carrier.carry([places], SMALL, {0: 1})
         self.assertEqual([1, 0, 1, 1], list(self.kernel.pages.values()))
         self.assertEqual(3 * SMALL, self.carrier.carried)
         self.kernel.busy = {BASE}
@@ -116,7 +147,7 @@ class CarrierTest(testtools.TestCase):
     def test_no_room_left(self) -> None:
         places = self.fill(BASE, 4 * SMALL, 0)
         self.kernel.room = 3
-        self.carrier.carry([places], {0: 1}, blocks=False)
+        self.carrier.carry([places], SMALL, {0: 1})
         self.assertEqual({1: errno.ENOMEM}, self.carrier.refused)
         self.assertEqual([1, 1, 1, 0], list(self.kernel.pages.values()))
         self.kernel.room = 9
@@ -130,4 +161,4 @@ class CarrierTest(testtools.TestCase):
             raise ProcessLookupError(errno.ESRCH, "No such process")
 
         self.useFixture(fixtures.MonkeyPatch("kongming.hypervisor.carrier.syscalls.move", move))
-        self.assertRaises(ProcessLookupError, self.carrier.carry, [places], {0: 1}, False)
+        self.assertRaises(ProcessLookupError, self.carrier.carry, [places], SMALL, {0: 1})
