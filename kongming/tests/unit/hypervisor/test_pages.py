@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of a real process. With one NUMA node it cannot go anywhere else: see the NUMA tests."""
+"""Memory of a real process, which cannot go anywhere else with one NUMA node, and on a kernel with
+as many as it takes. For real: see the NUMA tests.
+"""
 
 import errno
 import mmap
@@ -7,9 +9,12 @@ import subprocess
 import sys
 from array import array
 
+import fixtures
 import testtools
 
 from kongming.hypervisor import numa_maps, pages, syscalls
+from kongming.hypervisor.carrier import BLOCK
+from kongming.tests.unit.hypervisor.test_carrier import BASE, SMALL, Kernel
 
 PAGE = mmap.PAGESIZE
 # Takes 64 MiB, of which the last page is never touched, says where, and waits.
@@ -70,3 +75,88 @@ class ProcessTest(testtools.TestCase):
             (start, end) for start, (end, _) in ends.items() if start <= self.start < end
         )
         self.assertGreaterEqual(end, self.start + (64 << 20))
+
+
+class StepsTest(testtools.TestCase):
+    """Regions of a process, by start and end; those in ``huge`` have transparent huge pages."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.kernel = Kernel(room=100_000)
+        self.regions: dict[int, int] = {}
+        self.huge: set[int] = set()
+        files = {"numa_maps": self.numa_maps, "smaps": self.smaps}
+        for name, value in (
+            ("syscalls.where", self.kernel.where),
+            ("syscalls.move", self.kernel.move),
+            ("pages.Move._read", lambda _, name: files[name]()),
+            ("pages.Move._free_mib", lambda _, node, page_kib: self.kernel.room * SMALL >> 20),
+            ("pages._CHUNK", 2 * BLOCK),
+            ("pages._PAUSE_SECONDS", 0),
+        ):
+            self.useFixture(fixtures.MonkeyPatch(f"kongming.hypervisor.{name}", value))
+
+    def numa_maps(self) -> str:
+        """Return what the kernel says of the regions."""
+        lines = []
+        for start, end in self.regions.items():
+            nodes = [self.kernel.pages.get(place) for place in range(start, end, SMALL)]
+            counts = "".join(f" N{node}={nodes.count(node)}" for node in range(3) if node in nodes)
+            lines.append(f"{start:x} default anon=1{counts} kernelpagesize_kB=4\n")
+        return "".join(lines)
+
+    def smaps(self) -> str:
+        """Return what the kernel says of their ends."""
+        return "".join(
+            f"{start:x}-{end:x} rw-p 0 00:00 0\nAnonHugePages: {2048 * (start in self.huge)} kB\n"
+            for start, end in self.regions.items()
+        )
+
+    def add(self, start: int, end: int, held: int, node: int) -> None:
+        """Add a region whose first pages are there, so many bytes of them, on a node."""
+        self.regions[start] = end
+        self.kernel.pages |= dict.fromkeys(range(start, start + held, SMALL), node)
+
+    def test_regions_share_a_step(self) -> None:
+        self.add(BASE + SMALL, BASE + 8 * SMALL, 7 * SMALL, 0)
+        self.add(BASE + BLOCK, BASE + 2 * BLOCK, 2 * SMALL, 0)  # nearly empty
+        self.add(BASE + 3 * BLOCK - SMALL, BASE + 5 * BLOCK, 2 * BLOCK + SMALL, 0)
+        self.huge = {BASE + 3 * BLOCK - SMALL}
+        self.kernel.huge = {BASE + 3 * BLOCK, BASE + 4 * BLOCK}
+        before = dict(self.kernel.pages)
+        move = pages.Move(1, 0b10)
+        self.assertEqual([4], [each.moved_mib for each in move])
+        self.assertEqual(1, self.kernel.moves)
+        self.assertEqual({1}, set(self.kernel.pages.values()))
+        move.undo()
+        self.assertEqual(before, self.kernel.pages)
+
+    def test_much_memory_takes_many_steps(self) -> None:
+        self.add(BASE, BASE + 6 * BLOCK, 6 * BLOCK, 0)
+        self.add(BASE + 7 * BLOCK, BASE + 7 * BLOCK + SMALL, SMALL, 2)
+        before = dict(self.kernel.pages)
+        move = pages.Move(1, 0b10)
+        moved = [next(move).moved_mib, next(move).moved_mib]
+        self.assertEqual([4, 8], moved)
+        self.assertEqual({0, 1}, set(self.kernel.pages.values()))
+        move.undo()
+        self.assertEqual(before, self.kernel.pages)
+
+    def test_a_busy_page_is_tried_again(self) -> None:
+        self.add(BASE, BASE + BLOCK, BLOCK, 0)
+        self.kernel.busy = {BASE + SMALL}
+        move = pages.Move(1, 0b10)
+        next(move)
+        self.kernel.busy = set()
+        self.assertEqual([2], [each.moved_mib for each in move])
+        self.assertEqual({1}, set(self.kernel.pages.values()))
+
+    def test_no_room(self) -> None:
+        self.add(BASE, BASE + 4 * BLOCK, 4 * BLOCK, 0)
+        self.kernel.room = 3 * 512
+        move = pages.Move(1, 0b10)
+        next(move)
+        message = str(self.assertRaises(pages.MoveError, next, move))
+        self.assertEqual(
+            "NUMA node 1 has no room left in pages of 4 KiB: 4 of 8 MiB have moved", message
+        )
