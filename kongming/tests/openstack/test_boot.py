@@ -174,6 +174,17 @@ class HintTest(BootCase):
         _, vcpus = self.check_boot(str(CPU))
         self.assertEqual({"0": str(CPU)}, vcpus)
 
+    def test_template_of_an_operator(self) -> None:
+        body = {"name": "gold", "shared": True, "wish": json.loads(EXACT)}
+        made = self.api.post("/v1/templates", json=body)
+        self.assertEqual(201, made.status_code, made.text)
+        path = f"/v1/templates/{made.json()['id']}"
+        # its followers vanish a moment after their servers
+        self.addCleanup(self.eventually, lambda: self.api.delete(path).ok, 60)
+        server, vcpus = self.check_boot("template:gold")
+        self.assertEqual({"0": str(CPU)}, vcpus)
+        self.assertEqual("gold", self.get(f"/v1/pins/{server}")["template"]["name"])
+
     def test_host_that_an_operator_forces(self) -> None:
         """Nova asks no filter then; what it tells when the server runs has to do."""
         hints = {"resource_pin": EXACT}
