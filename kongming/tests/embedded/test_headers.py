@@ -88,3 +88,8 @@ class RateTest(test_auth.AuthTestCase):
         self.assertEqual(200, self.ask("shop", "GET", "/v1/pins").status_code)
         for _ in range(9):
             self.assertEqual(200, self.ask("nova", "GET", "/v1/pins").status_code)
+
+    def test_flood_of_requests_is_no_flood_of_log_lines(self) -> None:
+        statuses = [self.ask("telco", "GET", "/v1/pins").status_code for _ in range(20)]
+        self.assertEqual(17, statuses.count(429))
+        self.assertEqual(1, self.kongming.log.output.count("Project telco sends requests too fast"))
