@@ -18,14 +18,13 @@ from kongming.api.v1.placement import Raw
 from kongming.api.v1.wishes import WishBody
 from kongming.db import engine, models
 from kongming.db import templates as db_templates
+from kongming.objects.template import MAX_BATCH
 from kongming.policies import templates as rules
 from kongming.topology import grammar, template
 from kongming.topology.wish import WishError
 
 FILTERS = ("name", "project_id")
 SORT_KEYS = ("created_at", "id", "name", "project_id")
-#: How many pins a rollout may change at once, at most.
-MAX_BATCH = 1000
 #: What the fields of a content are.
 _READ_AS = {"wish": WishBody, "roles": wtypes.DictType(wtypes.text, WishBody)}
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
