@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every request is given before its controller sees it."""
 
+import re
 from typing import Any
 
 from pecan import hooks
 
+from kongming import exception
 from kongming.api import microversion
 from kongming.compute.nova import Nova
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext
+
+#: A name or an address, and a port: what links of answers may begin with.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class RequestHook(hooks.PecanHook):
@@ -19,11 +24,13 @@ class RequestHook(hooks.PecanHook):
         self._nova = nova
 
     def on_route(self, state: Any) -> None:
-        """Prepare a request; refuses versions that do not exist."""
+        """Prepare a request; refuses versions that do not exist, and hosts that cannot."""
         request = state.request
         request.context = RequestContext.from_environ(request.environ)
         request.conductor = self._conductor
         request.nova = self._nova
+        if not _HOST.fullmatch(request.host):
+            raise exception.BadRequest.field("Host", "must be a name or an address, and a port")
         request.GET  # noqa: B018  fails here, not in some controller, unless it is UTF-8
         request.version = microversion.negotiate(request.headers)
 

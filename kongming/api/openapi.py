@@ -15,7 +15,7 @@ import pecan
 from wsme import types as wtypes
 
 from kongming import exception, policies
-from kongming.api import described, errors, microversion, query
+from kongming.api import described, errors, leads, microversion, query
 from kongming.api.described import Description
 from kongming.api.microversion import MAX_VERSION, SERVICE_TYPE, Version
 from kongming.api.routes import Document, Node, Operation
@@ -79,7 +79,7 @@ def document(root: Node, version: Version) -> dict[str, Any]:
     for operation in operations:
         told = _operation(operation, version, schemas)
         paths.setdefault(operation.path, {})[operation.method.lower()] = told
-    _link(paths, schemas)
+    leads.add(paths, schemas.named)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -212,23 +212,3 @@ def _responses(operation: Operation, description: Description, schemas: Schemas)
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
-
-
-def _link(paths: dict[str, dict[str, Any]], schemas: Schemas) -> None:
-    """Say where an answer leads: to the operations whose key in the path is one of its fields."""
-    operations = [told for methods in paths.values() for told in methods.values()]
-    for told in operations:
-        answer = next(iter(told["responses"].values()))
-        reference = answer.get("content", {}).get("application/json", {}).get("schema", {})
-        shown = schemas.named.get(reference.get("$ref", "").rpartition("/")[2], {})
-        links = {
-            other["operationId"]: {
-                "operationId": other["operationId"],
-                "parameters": {key: f"$response.body#/{key}"},
-            }
-            for other in operations
-            for key in [p["name"] for p in other["parameters"] if p["in"] == "path"]
-            if key in shown.get("properties", {})
-        }
-        if links:
-            answer["links"] = links

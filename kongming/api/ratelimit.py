@@ -17,6 +17,8 @@ LOG = logging.getLogger(__name__)
 
 #: Buckets that are kept at most; full ones are forgotten when there are more.
 _MOST = 10_000
+#: Seconds of refusals that make one line of the log for each project.
+_PERIOD = 60.0
 
 
 class Buckets:
@@ -53,6 +55,38 @@ class Buckets:
         return min(self._burst, tokens + (now - counted) * self._rate)
 
 
+class Refusals:
+    """What to log of refusals: the first of each key, and after ``period`` s how many followed."""
+
+    def __init__(self, period: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._period = period
+        self._clock = clock
+        self._lock = threading.Lock()
+        # until when those of a key are counted, and how many there were; the earliest end first
+        self._counted: dict[str, tuple[float, int]] = {}
+
+    def add(self, key: str) -> bool:
+        """Count a refusal; return whether it is the first of a period."""
+        with self._lock:
+            until, count = self._counted.get(key, (self._clock() + self._period, -1))
+            self._counted[key] = (until, count + 1)
+            return count < 0
+
+    def over(self) -> dict[str, int]:
+        """Forget the periods that are over; return how many refusals followed the first, by key."""
+        found: dict[str, int] = {}
+        with self._lock:
+            now = self._clock()
+            while self._counted:
+                key, (until, count) = next(iter(self._counted.items()))
+                if until > now:
+                    break
+                del self._counted[key]
+                if count:
+                    found[key] = count
+        return found
+
+
 class RateLimit:
     """WSGI middleware, below that of the token: refuses with 429 what comes too fast.
 
@@ -62,14 +96,22 @@ class RateLimit:
     def __init__(self, application: Any, conf: cfg.ConfigOpts) -> None:
         self._application = application
         self._buckets = Buckets(conf.api.request_rate, conf.api.request_burst)
+        self._refusals = Refusals(_PERIOD)
 
     @webob.dec.wsgify
     def __call__(self, request: webob.Request) -> webob.Response:
         """Answer a request."""
+        for project, count in self._refusals.over().items():
+            LOG.warning("Project %s sent requests too fast: %d more were refused", project, count)
         who = context.RequestContext.from_environ(request.environ)
         if "service" not in who.roles:
             key = who.project_id or who.user_id or request.remote_addr or ""
             if seconds := self._buckets.take(key):
-                LOG.warning("Project %s sends requests too fast: one was refused", key)
+                if self._refusals.add(key):
+                    LOG.warning(
+                        "Project %s sends requests too fast: one was refused; more are counted"
+                        " for %d s",
+                        *(key, _PERIOD),
+                    )
                 raise exc.HTTPTooManyRequests(headers={"Retry-After": str(math.ceil(seconds))})
         return request.get_response(self._application)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductor: the only writer to the database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import oslo_messaging
@@ -33,6 +33,7 @@ from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
+from kongming.topology.answer import Size
 
 LOG = logging.getLogger(__name__)
 
@@ -58,8 +59,17 @@ _answers = oslo_messaging.expected_exceptions(
 )
 
 
+def _exposed(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method be called over RPC, with arguments that make sense."""
+    exposed: Callable[..., Any] = oslo_messaging.expose(_answers(arguments.checked(method)))
+    return exposed
+
+
 class ConductorManager:
-    """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods."""
+    """RPC endpoint; see `kongming.conductor.rpcapi.ConductorAPI` for its methods.
+
+    Each gets its arguments as `kongming.conductor.arguments` lets them through.
+    """
 
     target = oslo_messaging.Target(version="1.5")
 
@@ -102,46 +112,42 @@ class ConductorManager:
         rpc.disconnect(self._transport)
         engine.dispose()
 
-    @oslo_messaging.expose
+    @_exposed
     def ping(self, context: RequestContext) -> None:
         """Answer."""
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def create_pin(
         self,
         context: RequestContext,
         pin: objects.Pin,
         wait: bool,
         host: str | None = None,
-        size: Mapping[str, Any] | None = None,
+        size: Size | None = None,
     ) -> objects.Pin:
         """Store a new pin and set the agents that it concerns to work."""
-        arguments.instance(pin.instance_uuid)
         target = None if host is None or size is None else self._target(host, size)
         stored = pins.create(context, pin, wait, target)
         for concerned in {stored.host, host}:
             self._tell(context, concerned)
         return stored
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def reserve(
         self,
         context: RequestContext,
         instance_uuid: str,
         host: str,
-        size: Mapping[str, Any],
+        size: Size,
         project_id: str | None = None,
     ) -> objects.Pin:
         """Keep room for an instance on the host where it is expected."""
-        uuid = arguments.instance(instance_uuid)
-        pin = reservations.reserve(context, uuid, self._target(host, size), project_id)
+        target = self._target(host, size)
+        pin = reservations.reserve(context, instance_uuid, target, project_id)
         self._tell(context, host)
         return pin
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def update_pin(
         self,
         context: RequestContext,
@@ -153,49 +159,42 @@ class ConductorManager:
         project_id: str | None = None,
     ) -> objects.Pin:
         """Replace what a pin asks for and set its agent to work."""
-        uuid = arguments.instance(instance_uuid)
-        asked = Asked(arguments.fields(wish, template_id), template_id, role)
-        stored = pins.update(context, uuid, asked, generation, project_id=project_id)
+        asked = Asked(wish, template_id, role)
+        stored = pins.update(context, instance_uuid, asked, generation, project_id=project_id)
         self._tell(context, stored.host)
         return stored
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def delete_pin(
         self, context: RequestContext, instance_uuid: str, project_id: str | None = None
     ) -> None:
         """Delete a pin and set its agent to work."""
-        uuid = arguments.instance(instance_uuid)
-        self._tell(context, pins.delete(context, uuid, project_id=project_id))
+        self._tell(context, pins.delete(context, instance_uuid, project_id=project_id))
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def cancel_move(
         self, context: RequestContext, instance_uuid: str, project_id: str | None = None
     ) -> objects.Pin:
         """Call off a move of memory and tell the agent that is at it."""
-        pin = pins.cancel_move(context, arguments.instance(instance_uuid), project_id)
+        pin = pins.cancel_move(context, instance_uuid, project_id)
         self._tell(context, pin.host)
         return pin
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def set_quota(
         self, context: RequestContext, project_id: str, limits: Mapping[str, int]
     ) -> None:
         """Set the limits of a project."""
-        quotas.set_limits(context, project_id, arguments.limits(limits))
+        quotas.set_limits(context, project_id, limits)
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def create_template(
         self, context: RequestContext, template: objects.Template
     ) -> objects.Template:
         """Store a new template."""
         return templates.create(context, template)
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def update_template(
         self,
         context: RequestContext,
@@ -210,14 +209,12 @@ class ConductorManager:
         self._roller.wake()
         return stored
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def delete_template(self, context: RequestContext, template_id: str) -> None:
         """Delete a template."""
         templates.delete(context, template_id)
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def create_rollout(
         self, context: RequestContext, template_id: str, to_version: int, batch_size: int
     ) -> objects.Rollout:
@@ -226,16 +223,14 @@ class ConductorManager:
         self._roller.wake()
         return rollout
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
         """Let a rollout go back."""
         rollout = rollouts.cancel(context, rollout_id)
         self._roller.wake()
         return rollout
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def create_calendar(
         self, context: RequestContext, calendar: objects.Calendar
     ) -> objects.Calendar:
@@ -245,8 +240,7 @@ class ConductorManager:
         self._timekeeper.wake()
         return stored
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def update_calendar(
         self,
         context: RequestContext,
@@ -260,14 +254,13 @@ class ConductorManager:
         self._timekeeper.wake()
         return stored
 
-    @oslo_messaging.expose
-    @_answers
+    @_exposed
     def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
         """Delete a calendar."""
         calendars.delete(context, calendar_id)
         self._timekeeper.wake()
 
-    @oslo_messaging.expose
+    @_exposed
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Take in what an agent tells."""
         answer = reports.take_in(context, report)
@@ -277,7 +270,7 @@ class ConductorManager:
             self._roller.wake()
         return {"sequence": answer.sequence, "full_needed": answer.full_needed}
 
-    @oslo_messaging.expose
+    @_exposed
     def placements(self, context: RequestContext, host: str) -> list[objects.Pin]:
         """Tell an agent what to do."""
         with engine.reader() as session:
@@ -294,8 +287,8 @@ class ConductorManager:
         if calendar.metadata_key is not None and self._listener is None:
             raise exception.MetadataNotFollowed
 
-    def _target(self, host: str, size: Mapping[str, Any]) -> Target:
-        return Target(host, arguments.size(size), self._waiting_pin_ttl)
+    def _target(self, host: str, size: Size) -> Target:
+        return Target(host, size, self._waiting_pin_ttl)
 
     def _tell(self, context: RequestContext, host: str | None) -> None:
         if host is None:

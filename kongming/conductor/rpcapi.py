@@ -191,6 +191,7 @@ class ConductorAPI:
         """Store a new template (name, project_id, user_id, shared and content must be set).
 
         :raises TemplateExists:
+        :raises QuotaExceeded: the project has as many as it may have
         """
         return self._call(context, "create_template", version="1.3", template=template)
 

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import orm
@@ -14,6 +15,7 @@ from kongming.context import RequestContext
 from kongming.db import calendars, engine, models
 from kongming.db import rollouts as db_rollouts
 from kongming.db import templates as db_templates
+from kongming.db.quotas import UNLIMITED
 
 LOG = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ LOG = logging.getLogger(__name__)
 def create(context: RequestContext, template: objects.Template) -> objects.Template:
     """Store a new template; see `ConductorAPI.create_template`."""
     with engine.writer() as session:
+        _insist_on_room(session, template.project_id)
         row = models.Template(
             id=uuidutils.generate_uuid(),
             name=template.name,
@@ -103,6 +106,15 @@ def _share(session: orm.Session, row: models.Template, shared: bool) -> None:
         raise exception.TemplateInUse(name=row.name, whose="named by calendars of other projects")
     row.shared = shared
     _insist_on_name(session, row)
+
+
+def _insist_on_room(session: orm.Session, project_id: str) -> None:
+    """Insist that a project may have one more; of several at once, more may slip through."""
+    limit = cfg.CONF.quota.templates
+    if limit != UNLIMITED and (used := db_templates.count(session, project_id)) >= limit:
+        raise exception.QuotaExceeded(
+            project_id=project_id, resource="templates", limit=limit, used=used, asked=1
+        )
 
 
 def _insist_on_name(session: orm.Session, row: models.Template) -> None:

@@ -106,8 +106,8 @@ answered. Raise it for clients behind very slow lines.
         default=1000,
         min=1,
         help="""
-Items that one page of a list holds at most, and without ``limit``. Lower it when
-lists make the API's workers large.
+Items that one page of a list holds at most, and without ``limit``; newest lines of a history, and
+newest versions of a template, that are told. Lower it when lists make the API's workers large.
 """,
     ),
 ]

@@ -47,6 +47,15 @@ everybody.
 """,
     ),
     cfg.IntOpt(
+        "templates",
+        default=100,
+        min=-1,
+        help=f"""
+Templates that a project may have ({_UNLIMITED}); one that has more keeps them. Each keeps all of
+its versions: raise it for orchestrators that need many, not for everybody.
+""",
+    ),
+    cfg.IntOpt(
         "highest_weight",
         default=100,
         min=1,

@@ -28,11 +28,10 @@ def last(session: orm.Session, instance_uuid: str) -> PinEvent | None:
     ).first()
 
 
-def of_pin(session: orm.Session, instance_uuid: str) -> Sequence[PinEvent]:
-    """Return the history of a pin, oldest first."""
-    return session.scalars(
-        sa.select(PinEvent).where(PinEvent.instance_uuid == instance_uuid).order_by(PinEvent.id)
-    ).all()
+def of_pin(session: orm.Session, instance_uuid: str, most: int) -> Sequence[PinEvent]:
+    """Return the newest ``most`` lines of a pin's history, oldest first."""
+    query = sa.select(PinEvent).where(PinEvent.instance_uuid == instance_uuid)
+    return session.scalars(query.order_by(PinEvent.id.desc()).limit(most)).all()[::-1]
 
 
 def said(

@@ -69,10 +69,16 @@ def content(
     return found
 
 
-def versions(session: orm.Session, template_id: str) -> Sequence[TemplateVersion]:
-    """Return the versions of a template, oldest first."""
+def count(session: orm.Session, project_id: str) -> int:
+    """Return how many templates a project has."""
+    query = sa.select(sa.func.count()).where(Template.project_id == project_id)
+    return session.scalar(query) or 0
+
+
+def versions(session: orm.Session, template_id: str, most: int) -> Sequence[TemplateVersion]:
+    """Return the newest ``most`` versions of a template, oldest first."""
     query = sa.select(TemplateVersion).where(TemplateVersion.template_id == template_id)
-    return session.scalars(query.order_by(TemplateVersion.version)).all()
+    return session.scalars(query.order_by(TemplateVersion.version.desc()).limit(most)).all()[::-1]
 
 
 def version(session: orm.Session, template_id: str, number: int) -> TemplateVersion | None:

@@ -6,6 +6,8 @@ from oslo_versionedobjects import fields
 from kongming.objects import base
 
 REFUSE, SKIP = ON_COLLISION = ("refuse", "skip")
+#: How many pins a calendar may list, and how high or low its priority may be.
+MAX_PINS, MAX_PRIORITY = 256, 1000
 
 
 @base.Registry.register

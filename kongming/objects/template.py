@@ -15,6 +15,8 @@ QUEUED, RUNNING, RETURNING, COMPLETED, RETURNED, FAILED = STATES = (
 )
 #: Those in which a rollout has yet to do something.
 UNFINISHED = (QUEUED, RUNNING, RETURNING)
+#: How many pins a rollout may change at once, at most.
+MAX_BATCH = 1000
 
 
 @base.Registry.register

@@ -15,7 +15,7 @@ from kongming.api.loaded import canonical
 from kongming.api.v1.placement import Raw
 from kongming.conductor.wishes import Asked
 from kongming.db import engine, pins, templates
-from kongming.objects.calendar import ON_COLLISION, REFUSE
+from kongming.objects.calendar import MAX_PINS, MAX_PRIORITY, ON_COLLISION, REFUSE
 from kongming.policies import calendars as rules
 from kongming.policies import pins as pin_rules
 from kongming.timetable import rule
@@ -24,8 +24,6 @@ from kongming.topology import grammar
 from kongming.topology.template import Reference, part
 from kongming.topology.wish import Wish, WishError
 
-#: How many pins a calendar may list, and how high or low its priority may be.
-MAX_PINS, MAX_PRIORITY = 256, 1000
 _MAX_METADATA = 255
 _INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
 _VERSIONS = 2**31 - 1

@@ -4,6 +4,7 @@
 from typing import Any, ClassVar
 
 import pecan
+from oslo_config import cfg
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
@@ -72,11 +73,12 @@ class HistoryController(Document):
     @pecan.expose("json")
     @described.operation(History, refuses=(exception.PinNotFound,))
     def show(self, instance_uuid: str) -> dict[str, Any]:
-        """Return the life of a pin, oldest event first; it outlives the pin."""
+        """Return the life of a pin, oldest event first, the newest of very many; it outlives it."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
         uuid = canonical(instance_uuid, missing)
         with engine.reader() as session:
-            events = [objects.PinEvent.from_row(row) for row in pin_events.of_pin(session, uuid)]
+            rows = pin_events.of_pin(session, uuid, cfg.CONF.api.max_limit)
+            events = [objects.PinEvent.from_row(row) for row in rows]
         # a pin may have been another project's before
         visible = {
             event.project_id: policy.allows(pecan.request.context, rules.GET, event)

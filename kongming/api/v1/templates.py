@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pecan
+from oslo_config import cfg
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
@@ -18,14 +19,13 @@ from kongming.api.v1.placement import Raw
 from kongming.api.v1.wishes import WishBody
 from kongming.db import engine, models
 from kongming.db import templates as db_templates
+from kongming.objects.template import MAX_BATCH
 from kongming.policies import templates as rules
 from kongming.topology import grammar, template
 from kongming.topology.wish import WishError
 
 FILTERS = ("name", "project_id")
 SORT_KEYS = ("created_at", "id", "name", "project_id")
-#: How many pins a rollout may change at once, at most.
-MAX_BATCH = 1000
 #: What the fields of a content are.
 _READ_AS = {"wish": WishBody, "roles": wtypes.DictType(wtypes.text, WishBody)}
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
@@ -125,12 +125,13 @@ class VersionsController(Collection):
     @pecan.expose("json")
     @described.operation(AllVersions, refuses=(exception.TemplateNotFound,))
     def get_all(self, template_id: str) -> dict[str, Any]:
-        """List what a template has said, oldest version first."""
+        """List what a template has said, oldest version first; of very many the newest."""
         for parameter in pecan.request.GET:
             raise exception.BadRequest.field(parameter[:64], "unknown query parameter")
         row = load_template(pecan.request.context, rules.GET, template_id)
         with engine.reader() as session:
-            return {"versions": [_version(v) for v in db_templates.versions(session, row.id)]}
+            found = db_templates.versions(session, row.id, cfg.CONF.api.max_limit)
+            return {"versions": [_version(version) for version in found]}
 
     @pecan.expose("json")
     @described.operation(

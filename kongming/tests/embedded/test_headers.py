@@ -71,6 +71,25 @@ class CorsTest(base.EmbeddedTestCase):
         self.assertNotIn("Access-Control-Allow-Origin", answer.headers)
 
 
+class HostTest(base.SharedTestCase):
+    def ask(self, host: bytes) -> Any:
+        """Ask for a document that is full of links."""
+        lines = (b"GET /v1 HTTP/1.1", b"Host: " + host, b"Connection: close", b"", b"")
+        return self.raw(b"\r\n".join(lines))
+
+    def test_what_is_none_is_in_no_link(self) -> None:
+        for host in (b"a b", b"a\tb", b"a/<b>", b"a@b", b'"', b"a:b", b"a:123456", b"[a", b"\xe9"):
+            answer = self.ask(host)
+            self.assertEqual(400, answer.status, str(host))
+            self.assertIn(b"Host: must be", answer.body)
+
+    def test_names_and_addresses(self) -> None:
+        for host in (b"pins.example.org", b"a_b-c:8080", b"127.0.0.1:9000", b"[::1]:9000"):
+            answer = self.ask(host)
+            self.assertEqual(200, answer.status, str(host))
+            self.assertIn(b"http://" + host, answer.body)
+
+
 class RateTest(test_auth.AuthTestCase):
     api_options: ClassVar[dict[str, Any]] = {
         "auth_strategy": "keystone",
@@ -88,3 +107,8 @@ class RateTest(test_auth.AuthTestCase):
         self.assertEqual(200, self.ask("shop", "GET", "/v1/pins").status_code)
         for _ in range(9):
             self.assertEqual(200, self.ask("nova", "GET", "/v1/pins").status_code)
+
+    def test_flood_of_requests_is_no_flood_of_log_lines(self) -> None:
+        statuses = [self.ask("telco", "GET", "/v1/pins").status_code for _ in range(20)]
+        self.assertEqual(17, statuses.count(429))
+        self.assertEqual(1, self.kongming.log.output.count("Project telco sends requests too fast"))

@@ -2,7 +2,7 @@
 """Lists of pins, hosts and instances: pages, order, filters."""
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 from urllib import parse
 
 import requests
@@ -210,3 +210,27 @@ class ListTest(base.SharedTestCase):
         for noun, count in (("hosts", 7), ("instances", 21), ("instance_cpu_mappings", 21)):
             (found,) = self.get(f"/v1/{noun}", headers=headers).json().values()
             self.assertEqual(count, len(found))
+
+
+class NewestTest(base.EmbeddedTestCase):
+    """What grows with every change is told as far as a page goes."""
+
+    api_options: ClassVar[dict[str, Any]] = {"max_limit": 2}
+
+    def test_history(self) -> None:
+        self.pin(base.OFF)
+        for quota in (50000, 60000, 70000):
+            wish = {"qos": {"vcpu_quota": quota}}
+            self.request("PUT", f"/v1/pins/{base.OFF}", json=wish)
+        quotas = [line["wish"]["qos"]["vcpu_quota"] for line in self.history(base.OFF)]
+        self.assertEqual([60000, 70000], quotas)
+
+    def test_versions_of_a_template(self) -> None:
+        made = self.request("POST", "/v1/templates", json={"name": "gold", "wish": {}}).json()
+        path = f"/v1/templates/{made['id']}"
+        for emulator in ("1", "2", "3"):
+            self.request("PUT", path, json={"wish": {"emulator": emulator}})
+        versions = self.get(f"{path}/versions").json()["versions"]
+        self.assertEqual([3, 4], [version["version"] for version in versions])
+        # each is there still
+        self.assertEqual({}, self.get(f"{path}/versions/1").json()["wish"])

@@ -38,7 +38,7 @@ class WishTest(base.BareTestCase):
         outcomes: collections.Counter[str] = collections.Counter()
 
         @hypothesis.settings(
-            max_examples=fuzz.CASES, suppress_health_check=list(hypothesis.HealthCheck)
+            max_examples=fuzz.INPUTS // 5, suppress_health_check=list(hypothesis.HealthCheck)
         )
         @hypothesis.given(operation.as_strategy())
         def check(case: schemathesis.Case) -> None:

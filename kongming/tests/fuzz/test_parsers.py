@@ -30,7 +30,7 @@ class ParsersTest(base.BareTestCase):
                 run = subprocess.run(
                     [
                         *(sys.executable, "-m", "kongming.tests.fuzz.parsers", name),
-                        *(f"-runs={5 * fuzz.CASES}", "-seed=1", "-max_len=4096"),
+                        *(f"-runs={fuzz.INPUTS}", "-seed=1", "-max_len=4096"),
                         *(f"-timeout={SECONDS}", f"-rss_limit_mb={own_mib + MEMORY_MIB}"),
                         *(f"-artifact_prefix={directory}/", str(directory)),
                     ],
@@ -41,4 +41,4 @@ class ParsersTest(base.BareTestCase):
                     check=False,
                 )
                 self.assertEqual(0, run.returncode, run.stdout[-5000:])
-                self.assertIn(f"Done {5 * fuzz.CASES} runs", run.stdout)
+                self.assertIn(f"Done {fuzz.INPUTS} runs", run.stdout)

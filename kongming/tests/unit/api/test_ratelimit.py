@@ -30,6 +30,39 @@ class BucketsTest(base.BareTestCase):
         self.assertEqual(["telco"], list(self.buckets._buckets))
 
 
+class RefusalsTest(base.BareTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = 0.0
+        self.refusals = ratelimit.Refusals(60, lambda: self.now)
+
+    def test_first_then_count(self) -> None:
+        self.assertEqual([True, False, False], [self.refusals.add("telco") for _ in range(3)])
+        self.now = 59
+        self.assertEqual({}, self.refusals.over())
+        self.assertFalse(self.refusals.add("telco"))
+        self.now = 60
+        self.assertEqual({"telco": 3}, self.refusals.over())
+        self.assertTrue(self.refusals.add("telco"))
+
+    def test_one_alone_is_not_counted(self) -> None:
+        self.refusals.add("telco")
+        self.now = 60
+        self.assertEqual({}, self.refusals.over())
+        self.assertTrue(self.refusals.add("telco"))
+
+    def test_each_has_its_own(self) -> None:
+        self.refusals.add("telco")
+        self.now = 30
+        self.assertEqual([True, False], [self.refusals.add("shop") for _ in range(2)])
+        self.now = 60
+        self.assertFalse(self.refusals.add("shop"))
+        self.assertEqual({}, self.refusals.over())
+        self.now = 90
+        self.assertEqual({"shop": 2}, self.refusals.over())
+        self.assertEqual({}, self.refusals._counted)
+
+
 class DeadlineTest(base.BareTestCase):
     def test_left(self) -> None:
         now = 0.0

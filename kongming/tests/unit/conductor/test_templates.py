@@ -4,6 +4,8 @@
 import functools
 from typing import Any
 
+from oslo_config import cfg
+
 from kongming import exception, objects
 from kongming.conductor import pins, templates
 from kongming.conductor.wishes import Asked
@@ -83,6 +85,22 @@ class NameTest(TemplateTestCase):
         results = self.race(*[self.template] * 4)
         kinds = sorted(type(result).__name__ for result in results)
         self.assertEqual(["Template", *["TemplateExists"] * 3], kinds)
+
+
+class QuotaTest(TemplateTestCase):
+    def test_a_project_has_as_many_as_it_may(self) -> None:
+        cfg.CONF.set_override("templates", 2, "quota")
+        self.addCleanup(cfg.CONF.clear_override, "templates", "quota")
+        made = [self.template(name) for name in ("gold", "silver")]
+        self.template("gold", project_id="shop")
+        error = self.refused(exception.QuotaExceeded, self.template, "bronze")
+        self.assertEqual(
+            "quota: project telco may have 2 templates, has 2, and would have 1 more.",
+            error.message,
+        )
+        self.change(made[0], wish={"emulator": "1"})
+        templates.delete(self.context, made[1].id)
+        self.template("bronze")
 
 
 class ChangeTest(TemplateTestCase):
