@@ -243,6 +243,12 @@ class ApiTest(ProgramTestCase):
             },
         )
 
+    def test_memcached_without_its_client(self) -> None:
+        path = self.configure(
+            keystone_authtoken={"auth_type": "none", "memcached_servers": "127.0.0.1:1"}
+        )
+        self.assert_refused("pip install 'kongming[memcache]'", "api", "--config-file", path)
+
     def start(self, workers: int = 1, **options: Any) -> Program:
         """Start it with a configuration."""
         path = self.configure_api(api_workers=workers, **options)
