@@ -17,7 +17,7 @@ from kongming.tests.embedded import test_moves
 from kongming.tests.embedded.base import VNF
 
 OPENSTACK = pathlib.Path(sys.executable).with_name("openstack")
-COLUMNS = 120
+COLUMNS = 80
 CTRL_C = b"\x03"
 MOVE = ("set", VNF, "--memory-nodes", "1", "--wait")
 
