@@ -8,6 +8,7 @@ from kongming.api import server
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-api")
+    service.need_database(conf)
     try:
         listening = server.listen(conf)
     except (server.ConfigurationError, OSError) as error:
