@@ -21,7 +21,9 @@ def find(conf: cfg.ConfigOpts) -> Any:
     """
     name = conf.agent.hypervisor
     try:
-        manager: Any = stevedore_driver.DriverManager("kongming.hypervisor", name)
+        manager: Any = stevedore_driver.DriverManager(
+            "kongming.hypervisor", name, warn_on_missing_entrypoint=False
+        )
     except exception.NoMatches as error:
         raise NoDriverError(f"[agent] hypervisor: there is no driver '{name}'") from error
     except ImportError as error:
