@@ -161,7 +161,7 @@ class StartTest(ProgramTestCase):
             started[name] = self.useFixture(program)
         started["kongming-conductor"].wait_for_output("Conductor is ready")
         started["kongming-agent"].wait_for_output("Agent of host one is ready")
-        started["kongming-api"].wait_for_output("WSGI app 0")
+        started["kongming-api"].wait_for_output("WSGI app 0", 2)
         api = f"http://127.0.0.1:{port}"
         self.assertEqual(200, requests.get(api, timeout=30).status_code)
         self.assertEqual(401, requests.get(f"{api}/v1/pins", timeout=30).status_code)
