@@ -41,7 +41,9 @@ def main() -> None:
         for archive in sorted(directory.glob("kongming-*")):
             where = directory / "venv"
             _run(python, "-m", "venv", "--clear", where)
-            _run(where / "bin/pip", "install", "--quiet", f"{archive}[cli,memcache,mysql,postgresql]")
+            _run(
+                where / "bin/pip", "install", "--quiet", f"{archive}[cli,memcache,mysql,postgresql]"
+            )
             _try(where)
             print(f"{archive.name}: installs and starts with {python}")
 

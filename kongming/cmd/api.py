@@ -8,9 +8,9 @@ from kongming.api import server
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-api")
-    service.need_database(conf)
     try:
         listening = server.listen(conf)
     except (server.ConfigurationError, OSError) as error:
         service.fail("kongming-api", error)
+    service.need_database(conf)
     return service.serve(conf, lambda: server.Server(conf, listening), conf.api.api_workers)

@@ -488,7 +488,12 @@ class WorkersTest(ProgramTestCase):
         self.end(program)
 
     def test_what_is_missing(self) -> None:
-        path = self.configure(database={"connection": ""}, agent={"hypervisor": "colour"})
+        path = self.configure(
+            api={"port": free_port()},
+            keystone_authtoken={"auth_type": "none"},
+            database={"connection": ""},
+            agent={"hypervisor": "colour"},
+        )
         for program in ("api", "conductor", "dbsync"):
             arguments = ("upgrade",) if program == "dbsync" else ()
             self.assert_refused(
