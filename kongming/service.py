@@ -73,6 +73,12 @@ def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigO
     return conf
 
 
+def need_database(conf: cfg.ConfigOpts) -> None:
+    """End the program if the configuration names no database."""
+    if not conf.database.connection:
+        fail(conf.prog, cfg.RequiredOptError("connection", cfg.OptGroup("database")))
+
+
 def fail(program: str, error: Exception) -> NoReturn:
     """End the program with one line that says why."""
     lines = str(error).strip().splitlines() or [repr(error)]

@@ -10,6 +10,8 @@ import subprocess  # nosec B404 # for the commands below
 import sys
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
+#: What is in a checkout beside the sources.
+_ASIDE = (".tox", ".venv", ".stestr", "__pycache__", "build", "dist", "*.egg-info")
 #: What an installation must have beside modules.
 _FILES = ("hypervisor/default_fleet.yaml", "db/migrations/script.py.mako")
 _CHECK = """
@@ -31,13 +33,17 @@ def main() -> None:
     """Try each archive with each Python."""
     directory = pathlib.Path(sys.argv[1])
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    _run(sys.executable, "-m", "build", "--outdir", directory, _CHECKOUT)
+    # what builds them writes into the sources, which others may read meanwhile
+    source = directory / "source"
+    shutil.copytree(_CHECKOUT, source, symlinks=True, ignore=shutil.ignore_patterns(*_ASIDE))
+    _run(sys.executable, "-m", "build", "--outdir", directory, source)
     for python in sys.argv[2:] or [sys.executable]:
         for archive in sorted(directory.glob("kongming-*")):
             where = directory / "venv"
             _run(python, "-m", "venv", "--clear", where)
-            _run(where / "bin/pip", "install", "--quiet", f"{archive}[cli,mysql,postgresql]")
+            _run(
+                where / "bin/pip", "install", "--quiet", f"{archive}[cli,memcache,mysql,postgresql]"
+            )
             _try(where)
             print(f"{archive.name}: installs and starts with {python}")
 

@@ -38,6 +38,7 @@ VERSIONS: tuple[tuple[Version, str], ...] = (
     (Version(1, 10), "templates that pins follow, rollouts, and who asked in the history of pins"),
     (Version(1, 11), "calendars, and what they have in force for pins and when"),
     (Version(1, 12), "quotas of projects"),
+    (Version(1, 13), "the projects for which limits were set, and which these are"),
 )
 MIN_VERSION: Version = VERSIONS[0][0]
 MAX_VERSION = VERSIONS[-1][0]

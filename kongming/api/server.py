@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """kongming-api's own HTTP server: cheroot around the WSGI application."""
 
+import importlib.util
 import ipaddress
 import socket
 import ssl
 import threading
 
 from keystoneauth1 import loading
+from keystonemiddleware import opts
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -72,12 +74,19 @@ def check_keystone(conf: cfg.ConfigOpts) -> None:
 
     :raises ConfigurationError: every request would fail
     """
+    for group, options in opts.list_auth_token_opts():
+        conf.register_opts(options, group)
     loading.register_auth_conf_options(conf, "keystone_authtoken")
     section = conf.keystone_authtoken
     if not (section.auth_type or section.auth_section):
         raise ConfigurationError(
             "[api] auth_strategy = keystone needs [keystone_authtoken] auth_type, with the"
             " options of that plugin, to validate tokens"
+        )
+    if section.memcached_servers and importlib.util.find_spec("memcache") is None:
+        raise ConfigurationError(
+            "[keystone_authtoken] memcached_servers needs python-memcached: pip install"
+            " 'kongming[memcache]'"
         )
 
 

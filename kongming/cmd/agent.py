@@ -10,6 +10,10 @@ from kongming.compute import notifications
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-agent")
+    try:
+        hypervisor.find(conf)
+    except hypervisor.NoDriverError as error:
+        service.fail("kongming-agent", error)
     if not conf.agent.standalone:
         return service.serve(conf, lambda: AgentManager(conf, conf.host, hypervisor.load(conf)))
     try:

@@ -12,4 +12,5 @@ def main() -> int:
         listening = server.listen(conf)
     except (server.ConfigurationError, OSError) as error:
         service.fail("kongming-api", error)
+    service.need_database(conf)
     return service.serve(conf, lambda: server.Server(conf, listening), conf.api.api_workers)

@@ -9,6 +9,7 @@ from kongming.conductor.manager import ConductorManager
 def main() -> int:
     """Run until SIGTERM."""
     conf = service.prepare("kongming-conductor")
+    service.need_database(conf)
     try:
         notifications.check(conf)
     except notifications.ConfigurationError as error:

@@ -25,6 +25,7 @@ def main() -> int:
     """Carry out one command."""
     cfg.CONF.register_cli_opt(cfg.SubCommandOpt("command", title="commands", handler=_add_commands))
     conf = service.prepare("kongming-dbsync")
+    service.need_database(conf)
     command = conf.command
     try:
         if command.name == "upgrade":

@@ -11,7 +11,7 @@ from concurrent import futures
 from oslo_config import cfg
 from oslo_db import exception as db_exception
 
-from kongming import guru, service
+from kongming import guru, hypervisor, service
 from kongming.agent.manager import AgentManager
 from kongming.api import server
 from kongming.compute import notifications
@@ -34,6 +34,7 @@ def main() -> int:
     except (
         fleet.FleetError,
         HypervisorError,
+        hypervisor.NoDriverError,
         server.ConfigurationError,
         notifications.ConfigurationError,
         db_exception.DBError,
@@ -78,12 +79,12 @@ def drivers(
 
     :raises FleetError: the fleet file is unusable
     :raises HypervisorError: libvirt does not answer
+    :raises NoDriverError: libvirt-python is not installed
     """
     if libvirt_uri is not None:
-        from kongming.hypervisor.libvirt import LibvirtDriver
-
+        conf.set_override("hypervisor", "libvirt", "agent")
         conf.set_override("uri", libvirt_uri, "libvirt")
-        return {conf.host: LibvirtDriver.from_conf(conf)}
+        return {conf.host: hypervisor.load(conf)}
     world = simulated.Fleet(fleet.load(fleet_file))
     return {name: simulated.SimulatedDriver(world, name) for name in world.host_names}
 

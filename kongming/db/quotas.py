@@ -8,6 +8,7 @@ from oslo_config import cfg
 from sqlalchemy import orm
 
 from kongming.db.models import Pin, Project, Quota, Reservation
+from kongming.db.paging import MarkerNotFound
 from kongming.objects.pin import FAILED
 from kongming.topology.books import Holding
 
@@ -21,11 +22,35 @@ Amounts = Mapping[str, int]
 
 def limits(session: orm.Session, project_id: str) -> dict[str, int]:
     """Return how much a project may have of each resource; -1 is as much as there is."""
-    query = sa.select(Quota.resource, Quota.limit).where(Quota.project_id == project_id)
-    found: dict[str, int] = {name: getattr(cfg.CONF.quota, name) for name in RESOURCES}
-    for resource, limit in session.execute(query):
-        found[resource] = limit
+    return default() | own(session, [project_id]).get(project_id, {})
+
+
+def default() -> dict[str, int]:
+    """Return how much of each resource a project may have for which nothing else was set."""
+    return {name: getattr(cfg.CONF.quota, name) for name in RESOURCES}
+
+
+def own(session: orm.Session, project_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """Return what was set for those of some projects for which anything was, in their order."""
+    query = sa.select(Quota).where(Quota.project_id.in_(project_ids))
+    found: dict[str, dict[str, int]] = {}
+    for row in session.scalars(query.order_by(Quota.project_id, Quota.resource)):
+        found.setdefault(row.project_id, {})[row.resource] = row.limit
     return found
+
+
+def projects(session: orm.Session, limit: int, marker: str | None) -> tuple[list[str], bool]:
+    """Return one page of the projects for which a limit was set, and whether more follow.
+
+    :raises MarkerNotFound: none was set for the project ``marker``
+    """
+    query = sa.select(Quota.project_id).distinct().order_by(Quota.project_id).limit(limit + 1)
+    if marker is not None:
+        if not own(session, [marker]):
+            raise MarkerNotFound(marker)
+        query = query.where(Quota.project_id > marker)
+    found = list(session.scalars(query))
+    return found[:limit], len(found) > limit
 
 
 def is_limited(session: orm.Session, project_id: str) -> bool:

@@ -51,7 +51,8 @@ def wait(client: Proxy, uuid: str, seconds: float, file: IO[str]) -> Pin:
     :raises CommandError: it has failed
     :raises ResourceTimeout: it takes more than so many seconds
     """
-    last = _tell(client.follow_pin(uuid, seconds), pin_step, file)
+    again = f"openstack resource pin wait {uuid}"
+    last = _tell(client.follow_pin(uuid, seconds), pin_step, file, again)
     if last.status == "failed":
         raise exceptions.CommandError(f"The pin of instance {uuid} has failed: {last.reason}")
     return last
@@ -63,7 +64,8 @@ def wait_for_rollout(client: Proxy, rollout: str, seconds: float, file: IO[str])
     :raises CommandError: it went back
     :raises ResourceTimeout: it takes more than so many seconds
     """
-    last = _tell(client.follow_rollout(rollout, seconds), rollout_step, file)
+    again = f"openstack resource pin rollout wait {rollout}"
+    last = _tell(client.follow_rollout(rollout, seconds), rollout_step, file, again)
     if last.state != "completed":
         raise exceptions.CommandError(f"Rollout {last.id} has {last.state}: {last.reason}")
     return last
@@ -84,8 +86,14 @@ def rollout_step(rollout: Rollout) -> Step:
     return Step(f"{rollout.id} {rollout.state}", done, total, f"{done} of {total} pins")
 
 
-def _tell(states: Iterator[_State], step: Callable[[_State], Step], file: IO[str]) -> _State:
-    """Return the last of some states, having told of each."""
+def _tell(
+    states: Iterator[_State], step: Callable[[_State], Step], file: IO[str], again: str
+) -> _State:
+    """Return the last of some states, having told of each.
+
+    :param again: the command that waits for the same
+    :raises KeyboardInterrupt: somebody has enough of waiting, and is told that it goes on
+    """
     last: list[_State] = []
 
     def steps() -> Iterator[Step]:
@@ -94,7 +102,11 @@ def _tell(states: Iterator[_State], step: Callable[[_State], Step], file: IO[str
             yield step(state)
 
     screen = console.Console(file=file)
-    (bar if screen.is_terminal else lines)(steps(), screen)
+    try:
+        (bar if screen.is_terminal else lines)(steps(), screen)
+    except KeyboardInterrupt:
+        screen.out(f"Nothing was stopped but the wait, which '{again}' takes up.", highlight=False)
+        raise
     return last[0]
 
 

@@ -5,12 +5,20 @@ from oslo_policy import policy
 
 from kongming.policies import base
 
+LIST = "resource_pin:quotas:list"
 GET = "resource_pin:quotas:get"
 SET = "resource_pin:quotas:set"
 
 _PATH = "/v1/quotas/{project_id}"
 
 RULES = [
+    policy.DocumentedRuleDefault(
+        name=LIST,
+        check_str=base.ADMIN,
+        scope_types=base.SCOPE,
+        description="List the projects for which limits were set.",
+        operations=[{"method": "GET", "path": "/v1/quotas"}],
+    ),
     policy.DocumentedRuleDefault(
         name=GET,
         check_str=base.READER,

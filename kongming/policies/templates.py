@@ -14,7 +14,7 @@ DELETE = "resource_pin:templates:delete"
 SHARE = "resource_pin:templates:share"
 ALL_PROJECTS = "resource_pin:templates:all_projects"
 
-_READ: list[policy.Operation] = [
+_READ: "list[policy.Operation]" = [  # which the oldest oslo.policy has not
     {"method": "GET", "path": "/v1/templates"},
     {"method": "GET", "path": "/v1/templates/{template_id}"},
     {"method": "GET", "path": "/v1/templates/{template_id}/versions"},

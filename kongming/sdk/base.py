@@ -8,7 +8,7 @@ from keystoneauth1 import adapter
 from openstack import exceptions, resource, utils
 
 #: The newest version of the API whose fields the resources have.
-NEWEST = "1.12"
+NEWEST = "1.13"
 
 
 class Resource(resource.Resource):

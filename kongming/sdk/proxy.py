@@ -18,6 +18,7 @@ from kongming.sdk.candidates import Candidates
 from kongming.sdk.host import Host
 from kongming.sdk.instance import Instance
 from kongming.sdk.pin import Event, Move, Pin
+from kongming.sdk.quota import Quota
 from kongming.sdk.template import Rollout, Template, Version
 
 _Found = TypeVar("_Found")
@@ -209,6 +210,22 @@ class Proxy(proxy.Proxy):
         """Yield what calendars will have in force for a pin, and when."""
         uuid = self._get_resource(Pin, pin).id
         yield from self._list(Scheduled, paginated=False, instance_uuid=uuid, days=days)
+
+    def quotas(self, **query: Any) -> Iterator[Quota]:
+        """Yield the projects for which limits were set; ``limit`` and ``marker`` as for `pins`."""
+        yield from self._list(Quota, **query)
+
+    def get_quota(self, project: str | Quota) -> Quota:
+        """Return the limits of a project, by its id, and what of them is in use."""
+        return self._get(Quota, _key(project))
+
+    def set_quota(self, project: str | Quota, **limits: int) -> Quota:
+        """Set the limits of a project; of `Quota.RESOURCES` what is not named is as by default."""
+        return self._get_resource(Quota, _key(project)).replace(self, limits)
+
+    def reset_quota(self, project: str | Quota) -> None:
+        """Return to the default limits of a project."""
+        self._delete(Quota, _key(project), ignore_missing=False)
 
     def hosts(self, **query: Any) -> Iterator[Host]:
         """Yield the hosts; ``sort``, ``limit`` and ``marker`` as for `pins`."""

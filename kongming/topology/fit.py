@@ -125,8 +125,10 @@ class Question:
             placement[MEMORY] = used
         if not wish.migrate:
             placement[MEMORY_AT_START] = placement.pop(MEMORY)
-        if wish.emulator_policy == "share":
-            placement[EMULATOR] = _shared_emulator(placement, inventory, exclusive, used)
+        if wish.emulator_policy == "share" and (
+            shared := _shared_emulator(placement, inventory, exclusive, used)
+        ):
+            placement[EMULATOR] = shared
         nodes = tuple([node.id for node, _ in seats])
         return Fit(placement, exclusive, memory, nodes, Score(fragments, distance))
 
@@ -224,7 +226,8 @@ def _shared_emulator(placement: Placement, inventory: Inventory, exclusive: int,
     """Return where an emulator that shares runs: it never uses up a pCPU that may be claimed.
 
     That is on pCPUs which others share already, near the instance if there are such, or else
-    where its own vCPUs run: on a single one of them if they are isolated.
+    where its own vCPUs run: on a single one of them if they are isolated. If these may run
+    anywhere, so may the emulator, for which 0 stands.
     """
     host = inventory.host
     in_use = inventory.free_shared & ~(inventory.free_dedicated | exclusive | host.isolated)

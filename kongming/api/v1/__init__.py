@@ -15,7 +15,7 @@ from kongming.api.v1.candidates import CandidatesController
 from kongming.api.v1.hosts import HostsController
 from kongming.api.v1.instances import InstancesController
 from kongming.api.v1.pins import PinsController
-from kongming.api.v1.quotas import QuotasController
+from kongming.api.v1.quotas import QuotaController, QuotasController
 from kongming.api.v1.rollouts import RolloutsController
 from kongming.api.v1.templates import TemplatesController
 
@@ -33,7 +33,7 @@ class V1(Document):
             "templates": Versioned(TemplatesController()),
             "rollouts": Versioned(RolloutsController()),
             "instance_cpu_mappings": contract_2018.MappingsController(),
-            "quotas": Versioned(QuotasController()),
+            "quotas": Versioned(QuotaController(), QuotasController()),
             "openapi.json": OpenAPIController(root),
         }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/v1/quotas/{project_id}``: how much a project may hold, and what it does hold."""
+"""``/v1/quotas``: how much projects may hold, and what they do hold."""
 
 import re
 from typing import Any, ClassVar
@@ -8,13 +8,17 @@ import pecan
 from wsme import types as wtypes
 
 from kongming import exception, policy
-from kongming.api import body, described
-from kongming.api.microversion import serves
+from kongming.api import body, described, query
+from kongming.api.microversion import Version, serves
 from kongming.api.routes import Collection
 from kongming.context import RequestContext
 from kongming.db import engine, quotas
+from kongming.db.paging import MarkerNotFound
 from kongming.db.quotas import RESOURCES, UNLIMITED
 from kongming.policies import quotas as rules
+
+#: From here on it is told which limits were set for a project, and for which ones.
+OWN = Version(1, 13)
 
 _HIGHEST = 2**31 - 1
 # Keystone knows which there are; what it makes itself is 32 of 0-9 a-f
@@ -58,17 +62,41 @@ class Amounts(wtypes.Base):
     memory_mib = wtypes.wsattr(int, mandatory=True)
 
 
+class Own(wtypes.Base):
+    """Limits that were set for a project; what is absent is as by default."""
+
+    pins = int
+    dedicated_pcpus = int
+    memory_mib = int
+
+
 class Quota(wtypes.Base):
-    """The limits of a project and what of them is in use."""
+    """The limits of a project, those that were set for it, and what of them is in use."""
 
     project_id = wtypes.wsattr(wtypes.text, mandatory=True)
     limits = wtypes.wsattr(Amounts, mandatory=True)
+    own = Own
     used = wtypes.wsattr(Amounts, mandatory=True)
 
 
-@serves("1.12")
-class QuotasController(Collection):
-    """``/v1/quotas``"""
+class ListedQuota(wtypes.Base):
+    """The limits of a project for which any were set."""
+
+    project_id = wtypes.wsattr(wtypes.text, mandatory=True)
+    limits = wtypes.wsattr(Amounts, mandatory=True)
+    own = wtypes.wsattr(Own, mandatory=True)
+
+
+class Quotas(wtypes.Base):
+    """A page of the projects for which limits were set."""
+
+    quotas = wtypes.wsattr(wtypes.ArrayType(ListedQuota), mandatory=True)
+    next = wtypes.text
+
+
+@serves("1.12", "1.12")
+class QuotaController(Collection):
+    """``/v1/quotas/{project_id}``"""
 
     @pecan.expose("json")
     @described.operation(Quota, refuses=(exception.Forbidden,))
@@ -102,6 +130,33 @@ class QuotasController(Collection):
         pecan.response.status = 204
 
 
+@serves("1.13")
+class QuotasController(QuotaController):
+    """``/v1/quotas``"""
+
+    @pecan.expose("json")
+    @described.operation(Quotas, refuses=(exception.Forbidden,), filters=())
+    def get_all(self) -> dict[str, Any]:
+        """List the projects for which limits were set."""
+        request = pecan.request
+        policy.authorize(request.context, rules.LIST)
+        page = query.page(request, (), ())
+        with engine.reader() as session:
+            try:
+                projects, more = quotas.projects(session, page.limit, page.marker)
+            except MarkerNotFound as error:
+                raise exception.BadRequest.field("marker", "is not in the list") from error
+            own = quotas.own(session, projects)
+        shown = [
+            {"project_id": project, "limits": quotas.default() | limits, "own": limits}
+            for project, limits in own.items()
+        ]
+        answer: dict[str, Any] = {"quotas": shown}
+        if more:
+            answer["next"] = query.next_link(request, page, projects[-1])
+        return answer
+
+
 class _Project:
     """What policies look at: to the quota of a project, that is the project."""
 
@@ -125,7 +180,8 @@ def _authorize(rule: str, project_id: str) -> RequestContext:
 
 def _shown(project_id: str) -> dict[str, Any]:
     with engine.reader() as session:
-        limits = quotas.limits(session, project_id)
+        own = quotas.own(session, [project_id]).get(project_id, {})
         pins = quotas.use(session, project_id).values()
     used = {name: sum(pin[name] for pin in pins) for name in RESOURCES}
-    return {"project_id": project_id, "limits": limits, "used": used}
+    shown = {"project_id": project_id, "limits": quotas.default() | own, "used": used}
+    return shown | {"own": own} if pecan.request.version >= OWN else shown

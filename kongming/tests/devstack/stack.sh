@@ -31,7 +31,7 @@ function note {
 # What an operator sees, and what would change users, units or packages.
 for name in echo_summary setup_develop setup_logging create_service_user get_or_create_role \
     get_or_create_service get_or_create_endpoint recreate_database run_process stop_process \
-    wait_for_service remove_uwsgi_config; do
+    wait_for_service remove_uwsgi_config async_wait; do
     eval "function $name { note $name \"\$@\"; }"
 done
 

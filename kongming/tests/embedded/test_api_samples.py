@@ -83,6 +83,7 @@ STORY = (
     ("calendars/change", None),
     ("calendars/delete", None),
     ("quotas/set", None),
+    ("quotas/list", None),
     ("quotas/show", None),
     ("quotas/reset", None),
 )

@@ -31,6 +31,15 @@ class PinTest(base.EmbeddedTestCase):
         self.assertEqual(["created", "applied", "changed", "applied", "deleted"], events[:5])
         self.eventually(lambda: self.history()[-1]["event"] == "released")
 
+    def test_emulator_that_shares_where_nothing_is_shared(self) -> None:
+        before = self.observed()
+        self.assertEqual({}, self.pin(emulator="share")["placement"])
+        self.wait_for("applied")
+        self.assertEqual(before, self.observed())
+        # the others on the host are served as before
+        self.pin(OTHER, vcpus={"*": "4-5"})
+        self.wait_for("applied", OTHER)
+
     def test_failure_leaves_everything_as_it_was(self) -> None:
         before = self.observed()
         self.fleet.fail_next(VNF, 3, "Invalid argument")

@@ -243,6 +243,12 @@ class ApiTest(ProgramTestCase):
             },
         )
 
+    def test_memcached_without_its_client(self) -> None:
+        path = self.configure(
+            keystone_authtoken={"auth_type": "none", "memcached_servers": "127.0.0.1:1"}
+        )
+        self.assert_refused("pip install 'kongming[memcache]'", "api", "--config-file", path)
+
     def start(self, workers: int = 1, **options: Any) -> Program:
         """Start it with a configuration."""
         path = self.configure_api(api_workers=workers, **options)
@@ -480,6 +486,33 @@ class WorkersTest(ProgramTestCase):
         program.signal(signal.SIGHUP)
         program.wait_for_output("Conductor is ready", 4)
         self.end(program)
+
+    def test_what_is_missing(self) -> None:
+        path = self.configure(
+            api={"port": free_port()},
+            keystone_authtoken={"auth_type": "none"},
+            database={"connection": ""},
+            agent={"hypervisor": "colour"},
+        )
+        for program in ("api", "conductor", "dbsync"):
+            arguments = ("upgrade",) if program == "dbsync" else ()
+            self.assert_refused(
+                "value required for option connection in group [database]",
+                *(program, "--config-file", path, *arguments),
+            )
+        self.assert_refused("there is no driver 'colour'", "agent", "--config-file", path)
+
+    def test_libvirt_that_is_not_installed(self) -> None:
+        path = self.configure()
+        # a module of that name whose own import fails as if it were not there
+        libvirt = "raise ModuleNotFoundError(\"No module named 'libvirt'\", name='libvirt')\n"
+        (self.directory / "libvirt.py").write_text(libvirt)
+        self.useFixture(fixtures.EnvironmentVariable("PYTHONPATH", str(self.directory)))
+        words = "No module named 'libvirt'; pip install 'kongming[libvirt]'"
+        self.assert_refused(words, "agent", "--config-file", path)
+        state = self.directory / "state"
+        uri = ("--libvirt-uri", "qemu:///system", "--state-dir", state)
+        self.assert_refused(words, "standalone", *uri)
 
     def test_agent(self) -> None:
         (self.directory / "fleet.yaml").write_text(FLEET)

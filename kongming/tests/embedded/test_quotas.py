@@ -16,7 +16,7 @@ class QuotasTest(test_auth.AuthTestCase):
     def test_life_of_a_quota(self) -> None:
         default = {"pins": -1, "dedicated_pcpus": 8, "memory_mib": -1}
         nothing = dict.fromkeys(default, 0)
-        expected = {"project_id": "telco", "limits": default, "used": nothing}
+        expected = {"project_id": "telco", "limits": default, "own": {}, "used": nothing}
         self.assertEqual(expected, self.ask("telco reader", "GET", PATH).json())
         answer = self.ask("admin", "PUT", PATH, json={"dedicated_pcpus": 4, "pins": 5})
         self.assertEqual(200, answer.status_code, answer.text)
@@ -30,6 +30,25 @@ class QuotasTest(test_auth.AuthTestCase):
         self.assertEqual(204, self.ask("admin", "DELETE", PATH).status_code)
         self.assertEqual(default, self.ask("admin", "GET", PATH).json()["limits"])
         self.assertEqual([], rows("quotas"))
+
+    def test_projects_with_limits_of_their_own(self) -> None:
+        default = {"pins": -1, "dedicated_pcpus": 8, "memory_mib": -1}
+        self.assertEqual({}, self.ask("admin", "GET", PATH).json()["own"])
+        self.assertEqual({"quotas": []}, self.ask("admin", "GET", "/v1/quotas").json())
+        wanted = {}
+        for project, own in (("b", {"pins": 1, "memory_mib": 5}), ("c", {"pins": 2}), ("a", {})):
+            self.ask("admin", "PUT", f"/v1/quotas/{project}", json=own)
+            wanted[project] = {"project_id": project, "limits": default | own, "own": own}
+        answer = self.ask("admin", "GET", "/v1/quotas?limit=1").json()
+        self.assertEqual([wanted["b"]], answer["quotas"])
+        path = answer["next"].removeprefix(self.kongming.url)
+        self.assertEqual({"quotas": [wanted["c"]]}, self.ask("admin", "GET", path).json())
+        for parameters in ("marker=a", "limit=0", "sort=project_id", "pins=1"):
+            answer = self.ask("admin", "GET", f"/v1/quotas?{parameters}")
+            self.assert_error(answer, 400, "invalid_field", parameters.split("=")[0])
+        old = {"OpenStack-API-Version": "resource_pin 1.12"}
+        self.assertNotIn("own", self.ask("admin", "GET", PATH, headers=old).json())
+        self.assertEqual(404, self.ask("admin", "GET", "/v1/quotas", headers=old).status_code)
 
     def test_exceeded(self) -> None:
         self.ask("admin", "PUT", PATH, json={"dedicated_pcpus": 4})

@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the installation guide and the plugin of devstack make, on real servers."""
 
+import contextlib
 import pathlib
 import re
 import subprocess
 import sys
 
 import fixtures
+import psycopg2
 import pymysql
 import requests
 
-from kongming.tests import base
+from kongming.tests import base, guide
 from kongming.tests.devstack.plugin import Devstack, commands
 from kongming.tests.embedded.base import FLEET
 from kongming.tests.embedded.test_programs import Program
-from kongming.tests.functional.fixtures import mariadb, rabbitmq, server, services
+from kongming.tests.functional.fixtures import mariadb, postgresql, rabbitmq, server, services
 
-_GUIDE = pathlib.Path(base.__file__).parents[2] / "doc/source/admin/install.rst"
 _RABBITMQCTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 _BIN = pathlib.Path(sys.executable).parent
 
 
 def blocks(language: str) -> list[str]:
     """Return the blocks of the guide in a language."""
-    form = rf"\.\. code-block:: {language}\n(?:   :name: .*\n)?\n((?:   .*\n|\n)+)"
-    found = re.findall(form, _GUIDE.read_text())
-    return [re.sub("^   ", "", block, flags=re.MULTILINE) for block in found]
+    return [each.text for each in guide.blocks("admin/install.rst") if each.language == language]
 
 
 class ServersTestCase(base.BareTestCase):
@@ -81,6 +80,23 @@ class InstallGuideTest(ServersTestCase):
         path = self.directory / f"{name}.conf"
         path.write_text(text)
         return path
+
+
+class PostgreSQLTest(base.BareTestCase):
+    def test_database(self) -> None:
+        database = self.useFixture(postgresql.PostgreSQL())
+        connection = psycopg2.connect(database.url("postgres").replace("+psycopg2", ""))
+        connection.autocommit = True
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            for statement in filter(str.strip, blocks("sql")[1].split(";")):
+                cursor.execute(statement)
+        (url,) = re.findall(r"``(postgresql\+.*)``", guide.text("admin/install.rst"))
+        conf = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / "kongming.conf"
+        there = f"@127.0.0.1:{database.port}/"
+        conf.write_text(f"[database]\nconnection = {url.replace('@controller/', there)}\n")
+        dbsync = [str(_BIN / "kongming-dbsync"), "--config-file", str(conf), "upgrade"]
+        done = subprocess.run(dbsync, check=True, capture_output=True, text=True)
+        self.assertIn("The schema is at revision", done.stdout)
 
 
 class DevstackTest(ServersTestCase):

@@ -19,6 +19,7 @@ from kongming.api.v1 import (
     instances,
     moves,
     pins,
+    quotas,
     rollouts,
     schedules,
     templates,
@@ -30,6 +31,7 @@ from kongming.sdk.candidates import Candidates
 from kongming.sdk.host import Host
 from kongming.sdk.instance import Instance
 from kongming.sdk.pin import Event, Move, Pin
+from kongming.sdk.quota import Quota
 from kongming.sdk.template import Rollout, Template, Version
 from kongming.tests import base
 
@@ -55,6 +57,7 @@ class FieldsTest(base.BareTestCase):
             Calendar: (calendars.Calendar, calendar_body.NewCalendar),
             Previewed: (schedules.Previewed,),
             Scheduled: (schedules.Scheduled,),
+            Quota: (quotas.Quota, quotas.ListedQuota),
             Candidates: (candidates.InstanceQuestion, candidates.Answer),
         }
         for resource, datatypes in shown.items():
@@ -64,6 +67,9 @@ class FieldsTest(base.BareTestCase):
     def test_fields_of_a_calendar(self) -> None:
         fields = _fields(calendar_body.ChangedCalendar)
         self.assertEqual(fields - {"generation", "template_version"}, set(Calendar.FIELDS))
+
+    def test_what_quotas_limit(self) -> None:
+        self.assertEqual(_fields(quotas.Limits), set(Quota.RESOURCES))
 
     def test_fields_of_a_wish(self) -> None:
         self.assertEqual(_fields(wishes.WishBody), set(Pin.WISH))

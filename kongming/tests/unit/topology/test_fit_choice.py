@@ -202,6 +202,12 @@ class ChoiceTest(base.TestCase):
         found = asked(without("0"), 2, emulator="share", memory={"nodes": "1"})
         self.assertEqual("0", found.placement.to_dict()["emulator"])
 
+    def test_emulator_that_shares_where_nothing_is_shared(self) -> None:
+        wish: dict[str, Any] = {"emulator": "share", "cpu_policy": "shared"}
+        self.check(asked(EMPTY, 2, **wish))
+        self.check(asked(EMPTY, 2, **wish, memory={"nodes": "1"}), memory={"nodes": "1"})
+        self.check(asked(without("0"), 2, **wish), emulator="0")
+
     def test_nodes_that_the_wish_excludes(self) -> None:
         offer = dataclasses.replace(EMPTY, occupancy={OTHER: Occupancy(1, 0b1)})
         reasons = self.refused(offer, 2, near=OTHER, vcpus={"0": "4"})

@@ -42,6 +42,9 @@ class PropertiesTest(base.TestCase):
             avoided |= exact.whole_cores(offer.host, offer.occupancy[uuid].cpus)
         if wish.emulator_policy != "share":
             self.assertEqual(0, placement.cpus & avoided)
+        self.assertEqual(
+            [], [part for part, mask in placement.items() if not (part.is_number or mask)]
+        )
         free = offer.free_dedicated if wish.cpu_policy == "dedicated" else offer.free_shared
         for number, cpus in placement.vcpus.items():
             self.assertTrue(cpus)
