@@ -15,6 +15,7 @@ import os
 import pathlib
 import statistics
 import sys
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
@@ -35,8 +36,8 @@ def main() -> None:
     print(f"{'memory':17} {'migratepages s':>14} {'KongMing s':>10} {'ratio':>5} {'checks s':>8}")
     with Guest(Machine(options.cgroup, huge_pages=(base.HUGE_PAGES,) * 4)) as guest:
         for kind, wanted in base.KINDS.items():
-            wanted_here = {"cpus": "0-1"} | wanted
-            uuid = guest.run_program("start", memory_mib=MEMORY_MIB, **wanted_here)["uuid"]
+            asked: dict[str, Any] = {"memory_mib": MEMORY_MIB, "cpus": "0-1", **wanted}
+            uuid = guest.run_program("start", **asked)["uuid"]
             times = guest.run_program("race", seconds=900, uuid=uuid, rounds=options.rounds)
             guest.run_program("stop", uuid=uuid)
             ours, theirs = times["seconds"]["kongming"], times["seconds"]["migratepages"]
