@@ -4,7 +4,7 @@
 import errno
 import zlib
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, compress
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from kongming.hypervisor import syscalls
 #: A transparent huge page; moving the first small page of it moves all.
 BLOCK = 2 << 20
 _TRIES = 3
+_WINDOW = 64
 _STAYED = -1
 
 
@@ -102,9 +103,13 @@ class Carrier:
         before = syscalls.where(self._pid, addresses)
         origins = array("i", [_STAYED]) * len(addresses)
         for source, target in goal.items():
-            alike = before.count(source) == len(before)  # often: worth a short cut
-            found = [] if alike else [n for n, node in enumerate(before) if node == source]
-            wanted = addresses if alike else array("Q", map(addresses.__getitem__, found))
+            found = list(_places(before, source))
+            wanted = array("Q")
+            for part in found:
+                if isinstance(part, range):
+                    wanted += addresses[part.start : part.stop]
+                else:
+                    wanted.extend(map(addresses.__getitem__, part))
             if not wanted:
                 continue
             try:
@@ -114,11 +119,15 @@ class Carrier:
                     raise
                 self.refused[target] = error.errno
                 after = syscalls.where(self._pid, wanted)
-            if alike and after.count(target) == len(after):
-                return array("i", [source]) * len(after)
-            for n, node in zip(range(len(after)) if alike else found, after, strict=True):
-                if node == target:
-                    origins[n] = source
+            begin = 0
+            for part in found:
+                now = after[begin : begin + len(part)]
+                begin += len(part)
+                if isinstance(part, range) and now.count(target) == len(part):
+                    origins[part.start : part.stop] = array("i", [source]) * len(part)
+                else:
+                    for n in compress(part, map(target.__eq__, now)):
+                        origins[n] = source
         return origins
 
     def _note(
@@ -162,3 +171,17 @@ class Carrier:
 
 def _addresses(places: Iterable[range]) -> "array[int]":
     return array("Q", chain.from_iterable(places))
+
+
+def _places(nodes: "array[int]", node: int) -> Iterator[range | list[int]]:
+    """Yield where an array has a node: ranges, and lists of what is scattered.
+
+    Neighbours are alike nearly always, and to look at one by one takes several times as long.
+    """
+    for start in range(0, len(nodes), _WINDOW):
+        window = nodes[start : start + _WINDOW]
+        count = window.count(node)
+        if count == len(window):
+            yield range(start, start + count)
+        elif count:
+            yield [n for n, other in enumerate(window, start) if other == node]
