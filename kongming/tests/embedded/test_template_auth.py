@@ -61,7 +61,7 @@ class OwnTest(TemplateAuthTestCase):
         self.put("telco", self.path("telco"), wish={"cpu_policy": "dedicated"})
         calendar = {
             "name": "night",
-            "cron": "0 1 * * *",
+            "cron": "0 1 29 2 *",
             "timezone": "UTC",
             "duration_s": 3600,
             "on_collision": "skip",
