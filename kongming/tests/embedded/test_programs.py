@@ -570,7 +570,8 @@ class WorkersTest(ProgramTestCase):
             ("agent", {"handlers": "colour"}, "there is no 'colour'"),
             ("agent", {"transport_url": "nonsense"}, "[notifications] transport_url"),
         ):
-            path = self.configure(notifications=options, agent={"standalone": True})
+            alone = {"standalone": True, "hypervisor": "simulated"}
+            path = self.configure(notifications=options, agent=alone)
             self.assert_refused(reason, name, "--config-file", path)
 
 
