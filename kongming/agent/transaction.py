@@ -149,7 +149,7 @@ def _begin(driver: Driver, uuid: str, nodes: int) -> Move:
 def _follow(move: Move, cross: Callable[[], None], watch: Callable[[Progress], None]) -> Progress:
     """Move all memory; the threads cross when half of it has.
 
-    So at each moment about half of what they use is near them, or more.
+    So at each moment about half of what they use is near them, or more, unless one step is all.
     """
     progress, crossed = Progress(0, 0, 0.0), False
     for progress in move:

@@ -6,15 +6,28 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, compress
+from operator import not_
 from typing import NamedTuple
 
 from kongming.hypervisor import syscalls
 
-#: A transparent huge page; moving the first small page of it moves all.
-BLOCK = 2 << 20
 _TRIES = 3
 _WINDOW = 64
+#: Of so many pages that a call has left where they were, each may be the one that is held.
+_FEW = 512
 _STAYED = -1
+
+
+def _block() -> int:
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError:  # a kernel without them
+        return 2 << 20
+
+
+#: Bytes of a transparent huge page; moving the first small page of it moves all.
+BLOCK = _block()
 
 
 class _Carried(NamedTuple):
@@ -44,7 +57,13 @@ class Carrier:
         #: Why the kernel took no more pages to a node in the last call: ENOMEM or EACCES.
         self.refused: dict[int, int] = {}
 
-    def carry(self, places: list[range], page: int, goal: Mapping[int, int]) -> list[range]:
+    def carry(
+        self,
+        places: list[range],
+        page: int,
+        goal: Mapping[int, int],
+        room: Mapping[int, int],
+    ) -> list[range]:
         """Move the pages at some places from each node in ``goal`` to the node it names.
 
         What is elsewhere, absent or busy stays as it is, and so may all that is ``refused``.
@@ -52,36 +71,33 @@ class Carrier:
         :param places: ranges whose step is ``page``, or `BLOCK`, where each place may be the
             first of a transparent huge page
         :param page: bytes of the pages
+        :param room: bytes that targets take at most, where there is a limit
         :return: places that are yet to be carried, page by page
         """
         single = [part for part in places if part.step == page]
         blocks = [part for part in places if part.step != page]
         heads = _addresses(blocks)
-        tails = array("Q", (head + BLOCK - page for head in heads))
-        before = syscalls.where(self._pid, tails)
-        unlike = [
-            first != last or last < 0
-            for first, last in zip(syscalls.where(self._pid, heads), before, strict=True)
-        ]
-        single += [range(head + page, head + BLOCK, page) for head in compress(heads, unlike)]
-        self.refused.clear()
+        firsts, lasts = self._ends(heads, page)
+        alike = [first == last >= 0 for first, last in zip(firsts, lasts, strict=True)]
+        # the others are no huge pages
+        single += [range(head, head + BLOCK, page) for head in compress(heads, map(not_, alike))]
+        heads = array("Q", compress(heads, alike))
         singles = _addresses(single)
-        moved = self._move(singles + heads, goal)
-        self._note(single, page, False, goal, moved[: len(singles)])
-        origins = moved[len(singles) :]
-        after = syscalls.where(self._pid, tails)
+        self.refused.clear()
+        # huge pages first: a held one among single pages would stop the call before them
+        moved = self._move(heads + singles, goal, dict(room), page, len(heads))
+        self._note(single, page, False, goal, moved[len(heads) :])
+        moved = moved[: len(heads)]
+        _, lasts = self._ends(heads, page)
         whole = [
-            origin == was and now == goal.get(origin)
-            for origin, was, now in zip(origins, before, after, strict=True)
+            origin != _STAYED and last == goal[origin]
+            for origin, last in zip(moved, lasts, strict=True)
         ]
         for kind in (True, False):
-            ours = (o if w is kind else _STAYED for o, w in zip(origins, whole, strict=True))
-            self._note(blocks, page, kind, goal, array("i", ours))
-        left = [
-            range(head, head + BLOCK, page)
-            for head, is_whole, is_unlike in zip(heads, whole, unlike, strict=True)
-            if not (is_whole or is_unlike)
-        ]
+            ours = (o if w is kind else _STAYED for o, w in zip(moved, whole, strict=True))
+            origins = array("i", (next(ours) if each else _STAYED for each in alike))
+            self._note(blocks, page, kind, goal, origins)
+        left = [range(head, head + BLOCK, page) for head in compress(heads, map(not_, whole))]
         if self.refused and heads:  # a huge page that found no room may find it in small ones
             self.refused.clear()
             left += single
@@ -98,8 +114,24 @@ class Carrier:
         self._log = left[::-1]
         return not left
 
-    def _move(self, addresses: "array[int]", goal: Mapping[int, int]) -> "array[int]":
-        """Move pages, and return the node that each has left."""
+    def _ends(self, heads: "array[int]", page: int) -> tuple["array[int]", "array[int]"]:
+        """Return where the first and where the last small page of blocks are."""
+        tails = array("Q", (head + BLOCK - page for head in heads))
+        return syscalls.where(self._pid, heads), syscalls.where(self._pid, tails)
+
+    def _move(
+        self,
+        addresses: "array[int]",
+        goal: Mapping[int, int],
+        room: dict[int, int],
+        page: int,
+        blocks: int = 0,
+    ) -> "array[int]":
+        """Move pages, and return the node that each has left.
+
+        :param room: bytes that a target takes, if there is a limit; what is taken is taken off
+        :param blocks: so many of the addresses, the first ones, are huge pages
+        """
         before = syscalls.where(self._pid, addresses)
         origins = array("i", [_STAYED]) * len(addresses)
         for source, target in goal.items():
@@ -112,8 +144,14 @@ class Carrier:
                     wanted.extend(map(addresses.__getitem__, part))
             if not wanted:
                 continue
+            if target in room:
+                size = len(wanted) * page + before[:blocks].count(source) * (BLOCK - page)
+                if size > room[target]:
+                    self.refused[target] = errno.ENOMEM
+                    continue
+                room[target] -= size
             try:
-                after = syscalls.move(self._pid, wanted, target)
+                after = self._send(wanted, target)
             except OSError as error:
                 if error.errno not in (errno.ENOMEM, errno.EACCES):
                     raise
@@ -129,6 +167,26 @@ class Carrier:
                     for n in compress(part, map(target.__eq__, now)):
                         origins[n] = source
         return origins
+
+    def _send(self, addresses: "array[int]", target: int) -> "array[int]":
+        """Move pages, around those that are held; return where each is then.
+
+        :raises OSError: as `syscalls.move` does
+        """
+        after = syscalls.move(self._pid, addresses, target)
+        if after.count(target) == len(after):
+            return after
+        left = [
+            address
+            for address, node in zip(addresses, after, strict=True)
+            if node >= 0 and node != target
+        ]
+        if len(left) > _FEW:
+            middle = len(left) // 2
+            for half in (left[:middle], left[middle:]):
+                self._send(array("Q", half), target)
+            after = syscalls.where(self._pid, addresses)
+        return after
 
     def _note(
         self,
@@ -153,15 +211,11 @@ class Carrier:
             target = carried.goal[source]
             ours = array("Q", compress(addresses, map(source.__eq__, origins)))
             if carried.whole:
-                self._move(ours, {target: source})
+                self._move(ours, {target: source}, {}, carried.size)
                 # what has been split since lags behind
-                tails = array("Q", (head + BLOCK - carried.size for head in ours))
-                lagging = map(target.__eq__, syscalls.where(self._pid, tails))
-                ours = _addresses(
-                    range(head, head + BLOCK, carried.size) for head in compress(ours, lagging)
-                )
+                ours = _addresses(range(head, head + BLOCK, carried.size) for head in ours)
             for _ in range(_TRIES):
-                self._move(ours, {target: source})
+                self._move(ours, {target: source}, {}, carried.size)
                 if target not in syscalls.where(self._pid, ours):
                     break
             else:

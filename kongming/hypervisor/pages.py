@@ -30,10 +30,10 @@ _SMALL_KIB = resource.getpagesize() >> 10
 
 
 class _Part(NamedTuple):
-    """Where pages may be, no more than a chunk of them, and which nodes they leave.
+    """Where pages may be, a chunk of them or one that is larger, and which nodes they leave.
 
-    The step is `BLOCK` where there are transparent huge pages. ``size`` is about what there is,
-    in bytes.
+    The step is `BLOCK` where there are transparent huge pages. ``size`` is at most how much there
+    is, in bytes, by what the kernel has said of the whole region.
     """
 
     places: range
@@ -128,9 +128,9 @@ class Move:
         return {node for node in region.pages if not self._mask >> node & 1}
 
     def _carry_chunks(self, regions: list[Region]) -> Iterator[None]:
-        """Carry what is in some regions; each step carries a chunk, of as many as it takes.
+        """Carry what is in some regions; each step carries parts of as many as make a chunk.
 
-        :raises MoveError: there is no room
+        :raises MoveError: there is no room, or a node is not allowed
         """
         for page, work in self._work(regions).items():
             work.sort(key=lambda part: -part.size)
@@ -142,8 +142,16 @@ class Move:
                     chunk.append(work.pop())
                     size += chunk[-1].size
                 sources = {node for part in chunk for node in part.sources}
-                goal = self._goal(sources, page >> 10, size >> 20)
-                left = self._carrier.carry([part.places for part in chunk], page, goal)
+                room = self._room(page >> 10)
+                goal = {
+                    source: max(
+                        cpuset.members(self._routes.get(source, self._mask)), key=room.__getitem__
+                    )
+                    for source in sources
+                }
+                if page >> 10 != _SMALL_KIB:
+                    room = {}  # a node that has too few in its pool may make some
+                left = self._carrier.carry([part.places for part in chunk], page, goal, room)
                 self._require_no_refusal(page >> 10)
                 work += [_Part(places, sources, len(places) * page) for places in left]
                 yield
@@ -176,23 +184,12 @@ class Move:
                     work.setdefault(page, []).append(part)
         return work
 
-    def _goal(self, sources: set[int], page_kib: int, size_mib: int) -> dict[int, int]:
-        """Return the target of each source, at this moment.
-
-        :raises MoveError: it has no more to give
-        """
-        left = max(0, self._total_mib - (self._carrier.carried >> 20))
-        need = min(size_mib, left) // len(sources) if page_kib == _SMALL_KIB else 0
-        goal = {}
-        for source in sources:
-            targets = list(cpuset.members(self._routes.get(source, self._mask)))
-            room = {node: self._free_mib(node, page_kib) for node in targets}
-            if page_kib == _SMALL_KIB:
-                room = {node: mib - self._keep.get(node, 0) for node, mib in room.items()}
-            goal[source] = target = max(targets, key=room.__getitem__)
-            if room[target] < need:
-                raise self._full(target, page_kib)
-        return goal
+    def _room(self, page_kib: int) -> dict[int, int]:
+        """Return how many bytes each target has to give at this moment, in pages of a size."""
+        room = {node: self._free_mib(node, page_kib) for node in cpuset.members(self._mask)}
+        if page_kib == _SMALL_KIB:
+            room = {node: mib - self._keep.get(node, 0) for node, mib in room.items()}
+        return {node: mib << 20 for node, mib in room.items()}
 
     def _require_no_refusal(self, page_kib: int) -> None:
         for node, code in self._carrier.refused.items():

@@ -2,6 +2,7 @@
 """move_pages(2), which Python's library does not have."""
 
 import ctypes
+import errno
 import os
 from array import array
 
@@ -27,13 +28,13 @@ def move(pid: int, addresses: "array[int]", node: int) -> "array[int]":
     """Move pages of a process to a NUMA node, and return where each is then, as `where` does.
 
     Needs CAP_SYS_NICE, and the thread with this id must be allowed to use the node. The
-    process goes on meanwhile. A busy page stays: -EBUSY, or its node.
+    process goes on meanwhile. A busy page stays, and so may all that come after it.
 
     :raises OSError: ENOMEM, the node has no such page left; EACCES, it is not allowed; ESRCH; EPERM
     """
     left, status = _move_pages(pid, addresses, array("i", [node]) * len(addresses))
-    # the kernel does not tell which ones failed to move
-    return where(pid, addresses) if left else status
+    # the kernel does not tell which ones failed to move, and calls the rest of a huge page busy
+    return where(pid, addresses) if left or -errno.EBUSY in status else status
 
 
 def _move_pages(

@@ -85,12 +85,14 @@ class StepsTest(testtools.TestCase):
         self.kernel = Kernel(room=100_000)
         self.regions: dict[int, int] = {}
         self.huge: set[int] = set()
+        self.sizes: dict[int, int] = {}  # bytes of the pages, where they are not small
+        self.free = {1: 64}  # MiB
         files = {"numa_maps": self.numa_maps, "smaps": self.smaps}
         for name, value in (
             ("syscalls.where", self.kernel.where),
             ("syscalls.move", self.kernel.move),
             ("pages.Move._read", lambda _, name: files[name]()),
-            ("pages.Move._free_mib", lambda _, node, page_kib: self.kernel.room * SMALL >> 20),
+            ("pages.Move._free_mib", lambda _, node, page_kib: self.free[node]),
             ("pages._CHUNK", 2 * BLOCK),
             ("pages._PAUSE_SECONDS", 0),
         ):
@@ -100,9 +102,10 @@ class StepsTest(testtools.TestCase):
         """Return what the kernel says of the regions."""
         lines = []
         for start, end in self.regions.items():
-            nodes = [self.kernel.pages.get(place) for place in range(start, end, SMALL)]
+            size = self.sizes.get(start, SMALL)
+            nodes = [self.kernel.pages.get(place) for place in range(start, end, size)]
             counts = "".join(f" N{node}={nodes.count(node)}" for node in range(3) if node in nodes)
-            lines.append(f"{start:x} default anon=1{counts} kernelpagesize_kB=4\n")
+            lines.append(f"{start:x} default anon=1{counts} kernelpagesize_kB={size >> 10}\n")
         return "".join(lines)
 
     def smaps(self) -> str:
@@ -131,6 +134,28 @@ class StepsTest(testtools.TestCase):
         move.undo()
         self.assertEqual(before, self.kernel.pages)
 
+    def test_huge_pages_are_looked_at_as_such(self) -> None:
+        self.add(BASE + SMALL, BASE + 4 * BLOCK, 4 * BLOCK - SMALL, 0)
+        self.huge = {BASE + SMALL}
+        self.kernel.huge = {BASE + n * BLOCK for n in (1, 2, 3)}
+        list(pages.Move(1, 0b10))
+        self.assertEqual({1}, set(self.kernel.pages.values()))
+        # each of the small pages of the first block three times at most
+        self.assertLess(self.kernel.looked_at, 3 * 512 + 50)
+
+    def test_what_is_no_huge_page_takes_another_step(self) -> None:
+        self.add(BASE, BASE + 2 * BLOCK, 2 * BLOCK, 0)
+        self.huge = {BASE}
+        self.kernel.huge = {BASE}
+        self.assertEqual([2, 4], [each.moved_mib for each in pages.Move(1, 0b10)])
+
+    def test_small_regions_come_first(self) -> None:
+        for n in range(3):
+            self.add(BASE + 8 * n * BLOCK, BASE + 8 * n * BLOCK + SMALL, SMALL, 0)
+            self.add(BASE + (8 * n + 1) * BLOCK, BASE + (8 * n + 3) * BLOCK, 2 * BLOCK, 0)
+        list(pages.Move(1, 0b10))
+        self.assertEqual(3, self.kernel.moves)
+
     def test_much_memory_takes_many_steps(self) -> None:
         self.add(BASE, BASE + 6 * BLOCK, 6 * BLOCK, 0)
         self.add(BASE + 7 * BLOCK, BASE + 7 * BLOCK + SMALL, SMALL, 2)
@@ -153,10 +178,39 @@ class StepsTest(testtools.TestCase):
 
     def test_no_room(self) -> None:
         self.add(BASE, BASE + 4 * BLOCK, 4 * BLOCK, 0)
-        self.kernel.room = 3 * 512
+        self.free = {1: 6}
         move = pages.Move(1, 0b10)
         next(move)
+        self.free = {1: 2}
         message = str(self.assertRaises(pages.MoveError, next, move))
         self.assertEqual(
             "NUMA node 1 has no room left in pages of 4 KiB: 4 of 8 MiB have moved", message
         )
+
+    def test_what_is_to_stay_free_does(self) -> None:
+        self.add(BASE, BASE + BLOCK, BLOCK, 0)
+        self.free = {1: 9}
+        move = pages.Move(1, 0b10, keep={1: 8})
+        message = str(self.assertRaises(pages.MoveError, next, move))
+        self.assertIn("NUMA node 1 has no room left in pages of 4 KiB beyond the 8 MiB", message)
+        self.assertEqual({0}, set(self.kernel.pages.values()))
+
+    def test_the_kernel_has_no_room(self) -> None:
+        self.add(BASE, BASE + BLOCK, BLOCK, 0)
+        self.kernel.room = 100
+        move = pages.Move(1, 0b10)
+        self.assertIn("no room left", str(self.assertRaises(pages.MoveError, next, move)))
+
+    def test_a_node_that_is_not_allowed(self) -> None:
+        self.add(BASE, BASE + BLOCK, BLOCK, 0)
+        self.kernel.denied = {1}
+        message = str(self.assertRaises(pages.MoveError, next, pages.Move(1, 0b10)))
+        self.assertEqual("the process is not allowed to use NUMA node 1", message)
+
+    def test_pages_larger_than_a_step(self) -> None:
+        gib = 1 << 30
+        self.sizes = {BASE: gib}
+        self.regions[BASE] = BASE + 2 * gib
+        self.kernel.pages = {BASE: 0, BASE + gib: 0}
+        moved = [each.moved_mib for each in pages.Move(1, 0b10)]
+        self.assertEqual([1024, 2048], moved)
