@@ -133,7 +133,6 @@ class Move:
         :raises MoveError: there is no room, or a node is not allowed
         """
         for page, work in self._work(regions).items():
-            work.sort(key=lambda part: -part.size)
             while work:
                 chunk = [work.pop()]
                 size = chunk[0].size
