@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples in etc/, and what the generators of samples make, in use."""
 
+import os
 import pathlib
 import signal
+import stat
 import subprocess
 import sys
 
@@ -40,6 +42,34 @@ class UwsgiTest(ProgramTestCase):
         answer = requests.post(f"{url}/v1/pins", data=b"x" * 200000, timeout=30)
         self.assertEqual(413, answer.status_code)
         self.assertEqual(200, requests.get(url, timeout=30).status_code)
+        program.signal(signal.SIGTERM)
+        self.assertEqual(0, program.wait())
+
+    def test_only_the_group_gets_to_the_socket(self) -> None:
+        keystone = {"auth_type": "none", "www_authenticate_uri": "http://127.0.0.1:1"}
+        conf = self.configure(keystone_authtoken=keystone)
+        socket = self.directory / "api.socket"
+        example = (_ETC / "kongming/uwsgi.ini").read_text()
+        for there, here in (
+            ("http-socket = 127.0.0.1:9517\n", ""),
+            ("# socket = /run/kongming/api.socket", f"socket = {socket}"),
+            # a group that whoever runs this may give
+            ("# chown-socket = :www-data", f"chown-socket = :{os.getgid()}"),
+            ("# chmod-socket = ", "chmod-socket = "),
+        ):
+            self.assertIn(there, example)
+            example = example.replace(there, here)
+        (self.directory / "uwsgi.ini").write_text(example)
+        program = self.useFixture(
+            Program(
+                _BIN / "pyuwsgi",
+                "--ini",
+                self.directory / "uwsgi.ini",
+                environment={"OS_KONGMING_CONFIG_FILE": str(conf)},
+            )
+        )
+        program.wait_for_output("WSGI app 0 (mountpoint='') ready", 4)
+        self.assertEqual(0o660, stat.S_IMODE(socket.stat().st_mode))
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
 
