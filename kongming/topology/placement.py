@@ -117,14 +117,17 @@ class Placement(dict[Part, int]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Placement":
-        """Return the placement that `to_dict` described."""
+        """Return the placement that `to_dict` described.
+
+        An emulator in no place is left out: there was a release that stored such.
+        """
         placement = cls()
         for number, text in data.get("vcpus", {}).items():
             placement[Part("vcpu", int(number))] = cpuset.parse(text)
         for number, text in data.get("iothreads", {}).items():
             placement[Part("iothread", int(number))] = cpuset.parse(text)
-        if "emulator" in data:
-            placement[EMULATOR] = cpuset.parse(data["emulator"])
+        if emulator := data.get("emulator"):
+            placement[EMULATOR] = cpuset.parse(emulator)
         if "memory" in data:
             placement[MEMORY] = cpuset.parse(data["memory"]["nodes"])
         if "memory_at_start" in data:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a pin, from request to kernel and back."""
 
+import sqlalchemy as sa
+
+from kongming.db import engine
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OTHER, PLACED, VNF, WISH
 from kongming.topology.placement import Part
@@ -39,6 +42,20 @@ class PinTest(base.EmbeddedTestCase):
         # the others on the host are served as before
         self.pin(OTHER, vcpus={"*": "4-5"})
         self.wait_for("applied", OTHER)
+
+    def test_emulator_that_was_stored_in_no_place(self) -> None:
+        self.pin(emulator="share")
+        self.wait_for("applied")
+        with engine.writer() as session:
+            empty = {"placement": '{"emulator": ""}'}
+            session.execute(sa.text("UPDATE pins SET placement = :placement"), empty)
+        self.assertEqual({}, self.get(f"/v1/pins/{VNF}").json()["placement"])
+        self.pin(OTHER, vcpus={"*": "4-5"})
+        self.wait_for("applied", OTHER)
+        changed = self.request("PUT", f"/v1/pins/{VNF}", json={"vcpus": {"*": "8-9"}})
+        self.assertEqual(200, changed.status_code, changed.text)
+        self.wait_for("applied")
+        self.assertEqual(204, self.request("DELETE", f"/v1/pins/{VNF}").status_code)
 
     def test_failure_leaves_everything_as_it_was(self) -> None:
         before = self.observed()

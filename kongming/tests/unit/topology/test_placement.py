@@ -123,6 +123,11 @@ class DictTest(base.TestCase):
         placement = Placement({Part("vcpu", 10): 1, Part("vcpu", 9): 1})
         self.assertEqual(["9", "10"], list(placement.to_dict()["vcpus"]))
 
+    def test_emulator_in_no_place(self) -> None:
+        self.assertEqual({}, Placement.from_dict({"emulator": ""}))
+        read = Placement.from_dict({"emulator": "", "vcpus": {"0": "1"}})
+        self.assertEqual({"vcpus": {"0": "1"}}, read.to_dict())
+
     @hypothesis.given(placements)
     def test_round_trip_through_json(self, placement: Placement) -> None:
         read = Placement.from_dict(json.loads(json.dumps(placement.to_dict())))
