@@ -4,7 +4,6 @@
 from typing import Any, ClassVar
 
 import pecan
-from oslo_config import cfg
 from wsme import types as wtypes
 
 from kongming import exception, objects, policy
@@ -67,17 +66,21 @@ class History(wtypes.Base):
     history = wtypes.wsattr(wtypes.ArrayType(Event), mandatory=True)
 
 
+#: Lines in an answer: each may have a wish as large as a body, so that a page would be too much.
+_MOST = 200
+
+
 class HistoryController(Document):
     """``/v1/pins/{instance_uuid}/history``"""
 
     @pecan.expose("json")
     @described.operation(History, refuses=(exception.PinNotFound,))
     def show(self, instance_uuid: str) -> dict[str, Any]:
-        """Return the life of a pin, oldest event first, the newest of very many; it outlives it."""
+        """Return the life of a pin, oldest event first: the newest 200 events; it outlives it."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
         uuid = canonical(instance_uuid, missing)
         with engine.reader() as session:
-            rows = pin_events.of_pin(session, uuid, cfg.CONF.api.max_limit)
+            rows = pin_events.of_pin(session, uuid, _MOST)
             events = [objects.PinEvent.from_row(row) for row in rows]
         # a pin may have been another project's before
         visible = {

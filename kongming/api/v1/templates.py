@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pecan
-from oslo_config import cfg
 from wsme import types as wtypes
 from wsme.rest import json as wsme_json
 
@@ -29,6 +28,8 @@ SORT_KEYS = ("created_at", "id", "name", "project_id")
 #: What the fields of a content are.
 _READ_AS = {"wish": WishBody, "roles": wtypes.DictType(wtypes.text, WishBody)}
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
+#: Versions in a list: each may be as large as a body, so that a page of them would be too much.
+_MOST_VERSIONS = 50
 
 
 class Batch(wtypes.UserType):
@@ -114,7 +115,7 @@ class OneVersion(wtypes.Base):
 
 
 class AllVersions(wtypes.Base):
-    """Every version of a template."""
+    """The newest versions of a template."""
 
     versions = wtypes.wsattr(wtypes.ArrayType(OneVersion), mandatory=True)
 
@@ -125,12 +126,12 @@ class VersionsController(Collection):
     @pecan.expose("json")
     @described.operation(AllVersions, refuses=(exception.TemplateNotFound,))
     def get_all(self, template_id: str) -> dict[str, Any]:
-        """List what a template has said, oldest version first; of very many the newest."""
+        """List what a template has said, oldest version first: the newest 50 versions."""
         for parameter in pecan.request.GET:
             raise exception.BadRequest.field(parameter[:64], "unknown query parameter")
         row = load_template(pecan.request.context, rules.GET, template_id)
         with engine.reader() as session:
-            found = db_templates.versions(session, row.id, cfg.CONF.api.max_limit)
+            found = db_templates.versions(session, row.id, _MOST_VERSIONS)
             return {"versions": [_version(version) for version in found]}
 
     @pecan.expose("json")

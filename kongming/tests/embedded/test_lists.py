@@ -2,11 +2,12 @@
 """Lists of pins, hosts and instances: pages, order, filters."""
 
 import itertools
-from typing import Any, ClassVar
+from typing import Any
 from urllib import parse
 
 import requests
 
+from kongming.db import engine, models, pin_events
 from kongming.tests import base as tests_base
 from kongming.tests.embedded import base
 
@@ -213,24 +214,29 @@ class ListTest(base.SharedTestCase):
 
 
 class NewestTest(base.EmbeddedTestCase):
-    """What grows with every change is told as far as a page goes."""
-
-    api_options: ClassVar[dict[str, Any]] = {"max_limit": 2}
+    """What grows with every change is told as far as an answer should grow."""
 
     def test_history(self) -> None:
         self.pin(base.OFF)
-        for quota in (50000, 60000, 70000):
-            wish = {"qos": {"vcpu_quota": quota}}
-            self.request("PUT", f"/v1/pins/{base.OFF}", json=wish)
-        quotas = [line["wish"]["qos"]["vcpu_quota"] for line in self.history(base.OFF)]
-        self.assertEqual([60000, 70000], quotas)
+        (line,) = base.rows("pin_events")
+        # changes as they would be stored, each with a generation of its own
+        with engine.writer() as session:
+            pin_events.add(session, [line | {"id": None, "generation": n} for n in range(2, 251)])
+        generations = [line["generation"] for line in self.history(base.OFF)]
+        self.assertEqual(list(range(51, 251)), generations)
 
     def test_versions_of_a_template(self) -> None:
         made = self.request("POST", "/v1/templates", json={"name": "gold", "wish": {}}).json()
         path = f"/v1/templates/{made['id']}"
-        for emulator in ("1", "2", "3"):
-            self.request("PUT", path, json={"wish": {"emulator": emulator}})
+        with engine.writer() as session:
+            session.add_all(
+                models.TemplateVersion(
+                    template_id=made["id"], version=n, content={"wish": {"emulator": str(n)}}
+                )
+                for n in range(2, 61)
+            )
         versions = self.get(f"{path}/versions").json()["versions"]
-        self.assertEqual([3, 4], [version["version"] for version in versions])
+        self.assertEqual(list(range(11, 61)), [version["version"] for version in versions])
         # each is there still
         self.assertEqual({}, self.get(f"{path}/versions/1").json()["wish"])
+        self.assertEqual({"emulator": "2"}, self.get(f"{path}/versions/2").json()["wish"])
