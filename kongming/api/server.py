@@ -83,7 +83,23 @@ def check_keystone(conf: cfg.ConfigOpts) -> None:
             "[api] auth_strategy = keystone needs [keystone_authtoken] auth_type, with the"
             " options of that plugin, to validate tokens"
         )
-    if section.memcached_servers and importlib.util.find_spec("memcache") is None:
+    if section.memcached_servers:
+        _check_memcache(section)
+
+
+def _check_memcache(section: cfg.ConfigOpts.GroupAttr) -> None:
+    """Insist on the modules that keystonemiddleware takes to speak with memcached."""
+    pooled = section.memcache_use_advanced_pool
+    # not every release of keystonemiddleware knows of TLS; it is that of its pool alone
+    tls = pooled and "memcache_tls_enabled" in section and section.memcache_tls_enabled
+    binary = section.memcache_sasl_enabled or tls
+    if binary and importlib.util.find_spec("bmemcached") is None:
+        raise ConfigurationError(
+            "[keystone_authtoken] memcache_sasl_enabled and memcache_tls_enabled need"
+            " python-binary-memcached: pip install python-binary-memcached"
+        )
+    # the pool is built on the other module in either case
+    if (pooled or not binary) and importlib.util.find_spec("memcache") is None:
         raise ConfigurationError(
             "[keystone_authtoken] memcached_servers needs python-memcached: pip install"
             " 'kongming[memcache]'"

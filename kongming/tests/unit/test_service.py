@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import importlib.util
 import io
 import pathlib
 import signal
@@ -107,6 +108,40 @@ class ApiTest(ProgramTestCase):
         path = self.configure(api={"auth_strategy": "keystone"})
         message = self.refusal(api.main, "--config-file", path)
         self.assertIn("[keystone_authtoken] auth_type", message)
+
+    def test_memcached_needs_its_client(self) -> None:
+        plain, binary = "'kongming[memcache]'", "python-binary-memcached"
+        sasl, tls = {"memcache_sasl_enabled": True}, {"memcache_tls_enabled": True}
+        alone = {"memcache_use_advanced_pool": False}
+        found = importlib.util.find_spec
+        there: set[str] = set()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "kongming.api.server.importlib.util.find_spec",
+                lambda name: there & {name} or None if "memcache" in name else found(name),
+            )
+        )
+        for options, installed, needed in (
+            ({}, {"bmemcached"}, plain),
+            (alone, {"bmemcached"}, plain),
+            (sasl, {"memcache"}, binary),
+            (tls, {"memcache"}, binary),
+            (sasl, {"bmemcached"}, plain),
+            (tls, {"bmemcached"}, plain),
+            (sasl | alone, {"memcache"}, binary),
+            (tls | alone, {"bmemcached"}, plain),
+            # nothing is missing: the next that is wrong is told
+            ({}, {"memcache"}, "ssl_cert_file"),
+            (sasl, {"memcache", "bmemcached"}, "ssl_cert_file"),
+            (sasl | alone, {"bmemcached"}, "ssl_cert_file"),
+            (tls | alone, {"memcache"}, "ssl_cert_file"),
+        ):
+            there = set(installed)
+            path = self.configure(
+                api={"enable_ssl_api": True},
+                keystone_authtoken={"auth_type": "none", "memcached_servers": "x:1", **options},
+            )
+            self.assertIn(needed, self.refusal(api.main, "--config-file", path))
 
     def test_tls_needs_its_files(self) -> None:
         keystone = {"auth_type": "none"}
