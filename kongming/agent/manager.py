@@ -7,6 +7,7 @@ plane; the talker thread fetches placements, sends reports, and may wait.
 
 import threading
 import time
+import uuid as uuidlib
 
 import oslo_messaging
 from oslo_config import cfg
@@ -141,8 +142,10 @@ class AgentManager:
                 if fetch:
                     self._fetch()
                 self._reporter.report(full, moving.values())
-            except (exception.KongMingError, oslo_messaging.MessagingException) as error:
+            except (exception.Unavailable, oslo_messaging.MessagingException) as error:
                 LOG.warning("Host %s cannot reach a conductor: %s", self._host, error)
+            except exception.KongMingError as error:
+                LOG.error("Host %s: a conductor refuses the report: %s", self._host, error.message)
             except HypervisorError as error:
                 LOG.error("Host %s cannot be looked at: %s", self._host, error)
             except Exception:
@@ -181,9 +184,13 @@ class AgentManager:
 
     def _refusal(self, pin: rpc.Unreadable) -> list[objects.Outcome]:
         """Return the outcome that a conductor is told of a pin, if it says whose it is."""
-        held = self._store.get(str(pin.fields.get("instance_uuid")))
+        uuid = pin.fields.get("instance_uuid")
+        held = self._store.get(str(uuid))
         whose = ("instance_uuid", "generation", "arrival")
         try:
+            # a conductor refuses any other form, and the whole report with it
+            if str(uuidlib.UUID(uuid)) != uuid:
+                return []
             return [
                 objects.Outcome(
                     **{name: pin.fields[name] for name in whose},
@@ -194,5 +201,5 @@ class AgentManager:
                     receipt=None,
                 )
             ]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             return []

@@ -9,6 +9,8 @@ import uuid as uuidlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from oslo_log import log as logging
+
 from kongming import clock, exception, objects
 from kongming.conductor.wishes import Asked
 from kongming.db.quotas import RESOURCES, UNLIMITED
@@ -21,6 +23,8 @@ from kongming.timetable.rule import RuleError
 from kongming.topology import layout, template
 from kongming.topology.answer import Size
 from kongming.topology.wish import Wish, WishError
+
+LOG = logging.getLogger(__name__)
 
 Object = TypeVar("Object", bound=KongMingObject)
 #: Returns the value of an argument or field that has the name, or raises BadRequest.
@@ -249,6 +253,18 @@ def _any(field: str, value: Any) -> Any:
 
 
 def _report(field: str, value: Any) -> objects.Report:
+    """Insist on a report; its agent repeats one that is refused, so that the log tells of it."""
+    try:
+        return _whole_report(field, value)
+    except exception.BadRequest as error:
+        sent = value.fields.get("host") if isinstance(value, Unreadable) else None
+        if isinstance(value, objects.Report) and value.obj_attr_is_set("host"):
+            sent = value.host
+        LOG.warning("The report of host %s is refused: %s", repr(sent)[:300], error.message)
+        raise
+
+
+def _whole_report(field: str, value: Any) -> objects.Report:
     report = _fields(field, value, objects.Report, _REPORT, "topology")
     for name, kind, key in (
         ("instances", objects.Instance, "uuid"),

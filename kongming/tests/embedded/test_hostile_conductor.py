@@ -5,7 +5,7 @@ from typing import Any
 
 import fixtures
 
-from kongming import rpc
+from kongming import objects, rpc
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OTHER, VNF
 
@@ -73,6 +73,32 @@ class HostileConductorTest(base.EmbeddedTestCase):
 
     def test_wish_that_is_none(self) -> None:
         self.refused("does not understand", wish={"vcpus": 7})
+
+    def test_instance_that_is_none(self) -> None:
+        """What a conductor would refuse to hear of keeps nothing else from it."""
+        self.corrupt(instance_uuid="nobody", wish={"vcpus": 7})
+        self.pin(VNF, vcpus={"*": "4"})
+        self.eventually(lambda: "of instance nobody is not carried out" in self.kongming.log.output)
+        self.pin(OTHER, vcpus={"*": "5"})
+        self.wait_for("applied", OTHER)
+
+    def test_report_that_is_refused(self) -> None:
+        """Both sides say so; that is not a conductor which cannot be reached."""
+
+        def serialize(serializer: Any, context: Any, entity: Any) -> Any:
+            sent = SERIALIZE(serializer, context, entity)
+            if isinstance(entity, objects.Report):
+                sent["kongming_object.data"]["interval"] = 0
+            return sent
+
+        name = "kongming.rpc._ContextSerializer.serialize_entity"
+        self.useFixture(fixtures.MonkeyPatch(name, serialize))
+        self.pin(VNF, vcpus={"*": "4"})
+        wrong = "report.interval: must be an integer from 1 to"
+        told = f"Host one: a conductor refuses the report: {wrong}"
+        self.eventually(lambda: told in self.kongming.log.output)
+        self.assertIn(f"The report of host 'one' is refused: {wrong}", self.kongming.log.output)
+        self.assertNotIn("cannot reach a conductor", self.kongming.log.output)
 
 
 def vcpus(cpus: str) -> dict[str, Any]:

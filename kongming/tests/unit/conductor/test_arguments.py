@@ -4,6 +4,7 @@ import datetime
 import inspect
 from typing import Any
 
+import fixtures
 import oslo_messaging
 
 from kongming import clock, exception, objects, rpc
@@ -196,6 +197,17 @@ class ArgumentsTest(base.BareTestCase):
         ):
             self.refused("report", objects.Report(**REPORT | change))
         self.refused("report", *HOSTILE)
+
+    def test_refused_report_is_logged(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger())
+        self.accepted("report", objects.Report(**REPORT))
+        self.assertEqual("", log.output)
+        wrong: list[Any] = [rpc.Unreadable({"host": "one"}, "torn"), rpc.Unreadable({}, "torn")]
+        wrong += [objects.Report(**REPORT | {"host": "x\n"}), objects.Report(), None]
+        self.refused("report", *wrong)
+        starts = [line.partition(" is refused: ")[0] for line in log.output.splitlines()]
+        hosts = ("'one'", "None", "'x\\n'", "None", "None")
+        self.assertEqual([f"The report of host {host}" for host in hosts], starts)
 
     def test_reason_of_what_is_torn_is_told(self) -> None:
         torn = rpc.Unreadable({}, "no such field")
