@@ -4,6 +4,7 @@
 import re
 from typing import Any
 
+from oslo_config import cfg
 from pecan import hooks
 
 from kongming import exception
@@ -12,8 +13,8 @@ from kongming.compute.nova import Nova
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext
 
-#: A name or an address, and a port: what links of answers may begin with.
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+#: A name or an address, and a port, which may be empty: what links of answers may begin with.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
 class RequestHook(hooks.PecanHook):
@@ -29,8 +30,8 @@ class RequestHook(hooks.PecanHook):
         request.context = RequestContext.from_environ(request.environ)
         request.conductor = self._conductor
         request.nova = self._nova
-        if not _HOST.fullmatch(request.host):
-            raise exception.BadRequest.field("Host", "must be a name or an address, and a port")
+        if not cfg.CONF.api.public_endpoint:
+            _check_host(request)
         request.GET  # noqa: B018  fails here, not in some controller, unless it is UTF-8
         request.version = microversion.negotiate(request.headers)
 
@@ -44,3 +45,16 @@ class RequestHook(hooks.PecanHook):
         version = getattr(state.request, "version", None)
         if version is not None:
             headers[microversion.HEADER] = f"{microversion.SERVICE_TYPE} {version}"
+
+
+def _check_host(request: Any) -> None:
+    """Insist on a host that links may begin with; of those that proxies list take the first.
+
+    That is the one which the client asked for, each further proxy has added its own.
+
+    :raises BadRequest: it is none
+    """
+    if request.host == request.headers.get("X-Forwarded-Host"):
+        request.host = request.host.partition(",")[0].strip()
+    if not _HOST.fullmatch(request.host):
+        raise exception.BadRequest.field("Host", "must be a name or an address, and a port")

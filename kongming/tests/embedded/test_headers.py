@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import requests
 from oslo_config import cfg
-from oslo_middleware import cors
+from oslo_middleware import cors, http_proxy_to_wsgi
 
 from kongming.tests.embedded import base, test_auth
 
@@ -78,16 +78,59 @@ class HostTest(base.SharedTestCase):
         return self.raw(b"\r\n".join(lines))
 
     def test_what_is_none_is_in_no_link(self) -> None:
-        for host in (b"a b", b"a\tb", b"a/<b>", b"a@b", b'"', b"a:b", b"a:123456", b"[a", b"\xe9"):
+        for host in (
+            b"a b",
+            b"a\tb",
+            b"a/<b>",
+            b"a@b",
+            b'"',
+            b"a:b",
+            b"a:123456",
+            b"[a",
+            b"a, b",
+            b"\xe9",
+        ):
             answer = self.ask(host)
             self.assertEqual(400, answer.status, str(host))
             self.assertIn(b"Host: must be", answer.body)
 
     def test_names_and_addresses(self) -> None:
-        for host in (b"pins.example.org", b"a_b-c:8080", b"127.0.0.1:9000", b"[::1]:9000"):
+        for host in (
+            b"pins.example.org",
+            b"a_b-c:8080",
+            b"127.0.0.1:9000",
+            b"[::1]:9000",
+        ):
             answer = self.ask(host)
             self.assertEqual(200, answer.status, str(host))
             self.assertIn(b"http://" + host, answer.body)
+        answer = self.ask(b"pins.example.org:")
+        self.assertEqual(200, answer.status)
+        self.assertIn(b"http://pins.example.org/v1", answer.body)
+
+    def test_any_will_do_where_links_begin_with_another(self) -> None:
+        self.kongming.conf.set_override("public_endpoint", "https://pins.example.org", "api")
+        self.addCleanup(self.kongming.conf.clear_override, "public_endpoint", "api")
+        for host in (b"a b", b"a, b", b"[fe80::1%25eth0]:9517", b""):
+            answer = self.ask(host)
+            self.assertEqual(200, answer.status, str(host))
+            self.assertIn(b"https://pins.example.org/v1", answer.body)
+
+
+class ForwardedHostTest(base.EmbeddedTestCase):
+    """Behind proxies, each of which adds the host that it was asked for."""
+
+    def options(self) -> dict[str, dict[str, Any]]:
+        cfg.CONF.register_opts(http_proxy_to_wsgi.OPTS, "oslo_middleware")
+        return {"oslo_middleware": {"enable_proxy_headers_parsing": True}}
+
+    def test_first_of_a_list(self) -> None:
+        for hosts in ("pins.example.org", "pins.example.org, 192.0.2.7:8080", "pins.example.org,b"):
+            answer = self.get("/v1", headers={"X-Forwarded-Host": hosts})
+            self.assertEqual(200, answer.status_code, answer.text)
+            self.assertIn('"http://pins.example.org/v1', answer.text)
+        answer = self.get("/v1", headers={"X-Forwarded-Host": "a b, pins.example.org"})
+        self.assertEqual(400, answer.status_code)
 
 
 class RateTest(test_auth.AuthTestCase):
