@@ -100,7 +100,7 @@ class RateLimit:
 
     @webob.dec.wsgify
     def __call__(self, request: webob.Request) -> webob.Response:
-        """Answer a request."""
+        """Answer a request; with the next one after a minute, log what was refused in it."""
         for project, count in self._refusals.over().items():
             LOG.warning("Project %s sent requests too fast: %d more were refused", project, count)
         who = context.RequestContext.from_environ(request.environ)
