@@ -68,7 +68,10 @@ class Show(_One, base.ShowOne):
 
 
 class Set(_One, base.ShowOne):
-    """Set limits of a project: what no option names stays; -1 is as much as there is"""
+    """Set limits of a project: what no option names stays; -1 is as much as there is
+
+    Of two administrators who change a project at once the last wins.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser."""
@@ -89,7 +92,10 @@ class Set(_One, base.ShowOne):
 
 
 class Unset(_One, base.ShowOne):
-    """Return to the default limits: of what the options name, or of all"""
+    """Return to the default limits: of what the options name, or of all
+
+    Of two administrators who change a project at once the last wins.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser."""
