@@ -177,9 +177,7 @@ def _limits(field: str, value: Any) -> Mapping[str, int]:
     return value
 
 
-def _fields(
-    field: str, value: Any, kind: type[Object], checks: Mapping[str, Check], *may_be_none: str
-) -> Object:
+def _fields(field: str, value: Any, kind: type[Object], checks: Mapping[str, Check]) -> Object:
     """Insist on an object of some kind of which these fields are set and pass their checks."""
     if not isinstance(value, kind):
         reason = f": {value.reason}" if isinstance(value, Unreadable) else ""
@@ -187,15 +185,15 @@ def _fields(
     for name, check in checks.items():
         if not value.obj_attr_is_set(name):
             raise _wrong(f"{field}.{name}", "is missing")
-        found = getattr(value, name)
-        if not (found is None and name in may_be_none):
+        # that a field must not be None, the object itself insists on
+        if (found := getattr(value, name)) is not None:
             check(f"{field}.{name}", found)
     return value
 
 
 def _pin(field: str, value: Any) -> objects.Pin:
     owner = {"project_id": _identifier, "user_id": _identifier}
-    pin = _fields(field, value, objects.Pin, {"instance_uuid": _uuid, **owner}, *owner)
+    pin = _fields(field, value, objects.Pin, {"instance_uuid": _uuid, **owner})
     if not pin.obj_attr_is_set("asked") or pin.asked is None:
         # the field insists on a wish
         return _fields(field, pin, objects.Pin, {"wish": lambda _, wish: wish})
@@ -204,7 +202,7 @@ def _pin(field: str, value: Any) -> objects.Pin:
         return pin
     _overrides(f"{field}.asked", pin.asked)
     following = {"template_id": _uuid, "template_role": _name}
-    return _fields(field, pin, objects.Pin, following, "template_role")
+    return _fields(field, pin, objects.Pin, following)
 
 
 def _template(field: str, value: Any) -> objects.Template:
@@ -215,11 +213,11 @@ def _template(field: str, value: Any) -> objects.Template:
         "shared": _flag,
         "content": _content,
     }
-    return _fields(field, value, objects.Template, checks, "user_id")
+    return _fields(field, value, objects.Template, checks)
 
 
 def _calendar(field: str, value: Any) -> objects.Calendar:
-    calendar = _fields(field, value, objects.Calendar, _CALENDAR, *_OF_SOME_CALENDARS)
+    calendar = _fields(field, value, objects.Calendar, _CALENDAR)
     which = (calendar.pins or None, calendar.following, calendar.metadata_key)
     if sum(given is not None for given in which) != 1:
         raise _wrong(field, "must have one of pins, following, metadata_key")
@@ -265,7 +263,7 @@ def _report(field: str, value: Any) -> objects.Report:
 
 
 def _whole_report(field: str, value: Any) -> objects.Report:
-    report = _fields(field, value, objects.Report, _REPORT, "topology")
+    report = _fields(field, value, objects.Report, _REPORT)
     for name, kind, key in (
         ("instances", objects.Instance, "uuid"),
         ("moving", objects.Moving, "instance_uuid"),
@@ -296,11 +294,6 @@ _CALENDAR: Mapping[str, Check] = {
         _any,
     ),
 }
-#: The fields that each calendar has but for one or the other.
-_OF_SOME_CALENDARS = (
-    *("user_id", "template_id", "template_role", "template_version"),
-    *("following", "metadata_key", "metadata_value"),
-)
 _REPORT: Mapping[str, Check] = {
     "host": _identifier,
     "sequence": _integer(0, _HIGHEST_SEQUENCE),
