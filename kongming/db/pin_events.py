@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queries for the history of pins."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,9 +28,21 @@ def last(session: orm.Session, instance_uuid: str) -> PinEvent | None:
     ).first()
 
 
-def of_pin(session: orm.Session, instance_uuid: str, most: int) -> Sequence[PinEvent]:
-    """Return the newest ``most`` lines of a pin's history, oldest first."""
-    query = sa.select(PinEvent).where(PinEvent.instance_uuid == instance_uuid)
+def owners(session: orm.Session, instance_uuid: str) -> Sequence[str | None]:
+    """Return the projects whose pin the one of an instance has been."""
+    query = sa.select(PinEvent.project_id).where(PinEvent.instance_uuid == instance_uuid)
+    return session.scalars(query.distinct()).all()
+
+
+def of_pin(
+    session: orm.Session, instance_uuid: str, project_ids: Collection[str | None], most: int
+) -> Sequence[PinEvent]:
+    """Return the newest ``most`` lines of a pin when some projects had it, oldest first."""
+    query = sa.select(PinEvent).where(
+        PinEvent.instance_uuid == instance_uuid,
+        # None is nobody's, which IN does not find
+        sa.or_(sa.false(), *(PinEvent.project_id == project_id for project_id in project_ids)),
+    )
     return session.scalars(query.order_by(PinEvent.id.desc()).limit(most)).all()[::-1]
 
 

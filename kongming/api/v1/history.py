@@ -79,18 +79,20 @@ class HistoryController(Document):
         """Return the life of a pin, oldest event first: the newest 200 events; it outlives it."""
         missing = exception.PinNotFound(instance_uuid=instance_uuid[:64])
         uuid = canonical(instance_uuid, missing)
+        context = pecan.request.context
         with engine.reader() as session:
-            rows = pin_events.of_pin(session, uuid, _MOST)
-            events = [objects.PinEvent.from_row(row) for row in rows]
-        # a pin may have been another project's before
-        visible = {
-            event.project_id: policy.allows(pecan.request.context, rules.GET, event)
-            for event in {event.project_id: event for event in events}.values()
-        }
-        shown = [_event(event) for event in events if visible[event.project_id]]
-        if not shown:
-            raise missing
-        return {"history": shown}
+            # a pin may have been another project's before, whose lines must not crowd out others
+            visible = [
+                project_id
+                for project_id in pin_events.owners(session, uuid)
+                if policy.allows(
+                    context, rules.GET, objects.PinEvent(project_id=project_id, user_id=None)
+                )
+            ]
+            if not visible:
+                raise missing
+            rows = pin_events.of_pin(session, uuid, visible, _MOST)
+            return {"history": [_event(objects.PinEvent.from_row(row)) for row in rows]}
 
 
 def _by(event: objects.PinEvent) -> dict[str, Any] | None:

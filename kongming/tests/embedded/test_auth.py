@@ -9,6 +9,7 @@ from keystonemiddleware import fixture as keystone
 from oslo_messaging._drivers import impl_fake
 
 from kongming import policies
+from kongming.db import engine, pin_events
 from kongming.policies import base as base_rules
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, UNKNOWN, VNF
@@ -267,6 +268,21 @@ class MemberTest(AuthTestCase):
                 self.assertEqual(200, self.ask(token, "GET", path).status_code)
             # it outlives the pin
             self.ask("telco", "DELETE", f"/v1/pins/{VNF}")
+
+    def test_history_of_others_leaves_room_for_ones_own(self) -> None:
+        self.post("telco", VNF)
+        line = base.rows("pin_events")[0] | {"id": None}
+        with engine.writer() as session:
+            pin_events.add(session, [line | {"project_id": "shop"} for _ in range(200)])
+            pin_events.add(session, [line | {"project_id": None} for _ in range(3)])
+
+        def lines(token: str) -> int:
+            answer = self.ask(token, "GET", f"/v1/pins/{VNF}/history")
+            return len(answer.json()["history"])
+
+        self.assertIn("created", self.ask("telco", "GET", f"/v1/pins/{VNF}/history").text)
+        self.assertEqual((200, 200), (lines("shop"), lines("admin")))
+        self.assertEqual(404, self.ask("nobody", "GET", f"/v1/pins/{VNF}/history").status_code)
 
     def test_claims_are_told_to_others(self) -> None:
         """Whoever is refused a pCPU learns that, and who holds it if that may be seen."""

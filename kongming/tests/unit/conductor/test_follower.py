@@ -464,7 +464,10 @@ class TemplateTest(FollowerTestCase):
         self.metadata('{"template": "ims/media", "emulator": "2"}')
         self.assertEqual(({"emulator": "2"}, 2), (self.row(A).asked, self.row(A).generation))
         with engine.reader() as session:
-            told = [event.asked_by for event in pin_events.of_pin(session, A, 100)]
+            told = [
+                event.asked_by
+                for event in pin_events.of_pin(session, A, pin_events.owners(session, A), 100)
+            ]
         by = {"kind": "metadata", "template": "ims", "role": "media", "version": 1}
         self.assertEqual([by, by], told)
         self.metadata("7")

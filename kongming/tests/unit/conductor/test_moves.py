@@ -44,7 +44,7 @@ class MovesTest(base.ConductorTestCase):
 
     def history(self) -> list[models.PinEvent]:
         with engine.reader() as session:
-            found = list(pin_events.of_pin(session, A, 100))
+            found = list(pin_events.of_pin(session, A, pin_events.owners(session, A), 100))
             session.expunge_all()
             return found
 

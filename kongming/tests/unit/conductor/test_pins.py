@@ -433,7 +433,7 @@ class HistoryTest(base.ConductorTestCase):
         self.report(outcomes=[base.outcome(A, 2, "failed", "no luck")])
         self.delete(A)
         with engine.reader() as session:
-            lines = pin_events.of_pin(session, A, 100)
+            lines = pin_events.of_pin(session, A, pin_events.owners(session, A), 100)
             told = [(line.event, line.generation, line.reason) for line in lines]
             wishes = [line.wish and line.wish.every_vcpu for line in lines]
             whose = {(line.host, line.project_id, line.user_id, line.request_id) for line in lines}
