@@ -7,8 +7,8 @@ from kongming.tests.numa import base
 from kongming.tests.numa.fixtures import guest
 
 MEMORY_MIB = 256
-#: Moves in two chunks, the least that leaves something to fail in between.
-STEPS_MIB = 384
+#: Moves in two chunks of its own size: each of many steps takes its time.
+STEPS_MIB = 128
 #: Nodes 0 and 1 have pCPUs 0-1 and 2-3.
 PLACES = [
     {"vcpus": {"0": "0", "1": "1"}, "emulator": "0-1", "iothreads": {"1": "0"}},

@@ -2,7 +2,8 @@
 """Carry out placements of an instance as the agent does. Runs in the lab.
 
 Reads a JSON object from standard input with the ``uuid`` and ``placements``, a list as
-``Placement.to_dict`` has them; with ``fail`` each step of each fails once, before it succeeds.
+``Placement.to_dict`` has them; with ``fail`` each step of each fails once, before it succeeds, and
+those of memory are small.
 Writes an object with ``answers``, for each attempt an object of ``seconds``, and either
 ``receipt`` (None if no memory had to move) with what the program ``where`` says then, or ``error``
 with what ``differs`` from before.
@@ -16,6 +17,7 @@ from typing import Any
 
 from kongming import backend as backend
 from kongming.agent import transaction
+from kongming.hypervisor import pages
 from kongming.hypervisor.driver import HypervisorError, Scope
 from kongming.hypervisor.libvirt import LibvirtDriver
 from kongming.tests.numa.programs import where
@@ -58,6 +60,8 @@ def state(driver: LibvirtDriver, uuid: str) -> dict[str, Any]:
 
 def attempts(uuid: str, placements: list[dict[str, Any]], fail: bool) -> Iterator[dict[str, Any]]:
     """Carry the placements out."""
+    if fail:
+        pages._CHUNK = 64 << 20  # so that little memory takes several
     driver = Failing("qemu:///system", "lab")
     try:
         for data in placements:
