@@ -19,12 +19,10 @@ _BIN = pathlib.Path(sys.executable).parent
 
 
 class UwsgiTest(ProgramTestCase):
-    def test_serves(self) -> None:
-        nowhere = "http://127.0.0.1:1"
-        keystone = {"auth_type": "none", "www_authenticate_uri": nowhere}
+    def serve(self, example: str) -> Program:
+        """Start uWSGI with a configuration, and wait for its processes."""
+        keystone = {"auth_type": "none", "www_authenticate_uri": "http://127.0.0.1:1"}
         conf = self.configure(keystone_authtoken=keystone)
-        port = free_port()
-        example = (_ETC / "kongming/uwsgi.ini").read_text().replace("9517", str(port))
         (self.directory / "uwsgi.ini").write_text(example)
         program = self.useFixture(
             Program(
@@ -35,6 +33,12 @@ class UwsgiTest(ProgramTestCase):
             )
         )
         program.wait_for_output("WSGI app 0 (mountpoint='') ready", 4)
+        return program
+
+    def test_serves(self) -> None:
+        port = free_port()
+        example = (_ETC / "kongming/uwsgi.ini").read_text().replace("9517", str(port))
+        program = self.serve(example)
         url = f"http://127.0.0.1:{port}"
         for path, status in (("/", 200), ("/v1/pins", 401), ("/healthcheck", 503)):
             self.assertEqual(status, requests.get(url + path, timeout=30).status_code)
@@ -46,8 +50,6 @@ class UwsgiTest(ProgramTestCase):
         self.assertEqual(0, program.wait())
 
     def test_only_the_group_gets_to_the_socket(self) -> None:
-        keystone = {"auth_type": "none", "www_authenticate_uri": "http://127.0.0.1:1"}
-        conf = self.configure(keystone_authtoken=keystone)
         socket = self.directory / "api.socket"
         example = (_ETC / "kongming/uwsgi.ini").read_text()
         for there, here in (
@@ -59,16 +61,7 @@ class UwsgiTest(ProgramTestCase):
         ):
             self.assertIn(there, example)
             example = example.replace(there, here)
-        (self.directory / "uwsgi.ini").write_text(example)
-        program = self.useFixture(
-            Program(
-                _BIN / "pyuwsgi",
-                "--ini",
-                self.directory / "uwsgi.ini",
-                environment={"OS_KONGMING_CONFIG_FILE": str(conf)},
-            )
-        )
-        program.wait_for_output("WSGI app 0 (mountpoint='') ready", 4)
+        program = self.serve(example)
         self.assertEqual(0o660, stat.S_IMODE(socket.stat().st_mode))
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
