@@ -29,10 +29,14 @@ class UsageTest(ControlPlaneCase):
         self.wait_for("applied")
         before = self.has_run()
         run = "kongming_instance_vcpu_run_seconds_total"
-        found: dict[str, dict[tuple[str, ...], float]] = self.eventually(
-            lambda: (told := scrape.samples(self.port))[run].get((uuid, "0"), 0) > before and told,
-            20,
-        )
+        ratios = "kongming_host_cpu_busy_ratio", "kongming_instance_locality_ratio"
+
+        def scraped() -> Any:
+            told = scrape.samples(self.port)
+            # shares are known from the second look on, memory once there was time to read it
+            return told[run].get((uuid, "0"), 0) > before and all(map(told.get, ratios)) and told
+
+        found: dict[str, dict[tuple[str, ...], float]] = self.eventually(scraped, 20)
         self.assertTrue(found[run][uuid, "0"] <= self.has_run())
         self.assertTrue(found[run][uuid, "1"] < found[run][uuid, "0"])
         self.assertEqual({(uuid, "applied"): 1}, found["kongming_pin_state"])
@@ -42,11 +46,12 @@ class UsageTest(ControlPlaneCase):
 
         def usage() -> Any:
             found = self.answer("GET", f"/v1/instances/{uuid}", 200)["usage"]
-            # shares are known from the second look on
-            return found["vcpus"]["0"]["run_percent"] is not None and found
+            busy = found["vcpus"]["0"] if found else {"run_percent": None}
+            # what was scraped already is still on its way to the API
+            return busy["run_percent"] is not None and busy["run_seconds"] >= before and found
 
         shown = self.eventually(usage, 20)
-        self.assertTrue(before <= shown["vcpus"]["0"]["run_seconds"] <= self.has_run(), shown)
+        self.assertTrue(shown["vcpus"]["0"]["run_seconds"] <= self.has_run(), shown)
         self.assertTrue(shown["vcpus"]["0"]["run_percent"] > shown["vcpus"]["1"]["run_percent"])
         vcpus = {
             each["number"]: each["cpus"] for each in shown["threads"] if each["kind"] == "vcpu"
