@@ -17,12 +17,12 @@ all of these, in two lanes side by side:
     papers        documentation, samples of configuration and policy
     package       the archives that are published, each installed and started
     py3           unit tests, and the whole system in one process
+    lower-bounds  unit tests with the oldest version of each requirement
     fuzz          hostile requests and documents that programs make up
     functional    three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
     openstack     beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
     numa          on two emulated machines with four NUMA nodes each (root only)
-and then tools/quickstart.sh --check, as root also with --qemu. Not among them, for it is for a release:
-    lower-bounds  unit tests with the oldest version of each requirement
+and then tools/quickstart.sh --check, as root also with --qemu.
 
 As root on Debian or Ubuntu, missing packages of bindep.txt are installed; nothing is started.
 Python packages go to .venv and .tox of this checkout. May be run as often as you like.
@@ -73,7 +73,7 @@ case "${1:-}" in
     -*) usage >&2; exit 2 ;;
 esac
 # Those that compute run beside those that wait for servers most of the time.
-computing=(pep8 papers package py3 fuzz)
+computing=(pep8 papers package py3 lower-bounds fuzz)
 waiting=()
 if [ $# -gt 0 ]; then
     computing=("$@")

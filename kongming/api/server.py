@@ -90,9 +90,8 @@ def check_keystone(conf: cfg.ConfigOpts) -> None:
 def _check_memcache(section: cfg.ConfigOpts.GroupAttr) -> None:
     """Insist on the modules that keystonemiddleware takes to speak with memcached."""
     pooled = section.memcache_use_advanced_pool
-    # not every release of keystonemiddleware knows of TLS; it is that of its pool alone
-    tls = pooled and "memcache_tls_enabled" in section and section.memcache_tls_enabled
-    binary = section.memcache_sasl_enabled or tls
+    # TLS is that of the pool alone
+    binary = section.memcache_sasl_enabled or (pooled and section.memcache_tls_enabled)
     if binary and importlib.util.find_spec("bmemcached") is None:
         raise ConfigurationError(
             "[keystone_authtoken] memcache_sasl_enabled and memcache_tls_enabled need"
