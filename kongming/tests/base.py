@@ -78,17 +78,29 @@ class Database(fixtures.Fixture):
         migrations.upgrade()
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
-    """Return what ``check`` returns as soon as that is true.
+#: What a check fails with that looks at something before it is there.
+NOT_THERE = (LookupError, TypeError, FileNotFoundError, ProcessLookupError)
 
+
+def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:
+    """Return what ``check`` returns as soon as that is true; what is not there yet is waited for.
+
+    :param seconds: when to give up, which must be long after what may be tried again (by an agent,
+        after 10 s) has been, on a machine that has much else to do
     :raises AssertionError: it never is
     """
     deadline = time.monotonic() + seconds
-    while not (result := check()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s")
+    while True:
+        # who slept through the end looks once more
+        late, missing = time.monotonic() > deadline, None
+        try:
+            if result := check():
+                return result
+        except NOT_THERE as error:
+            missing = error
+        if late:
+            raise AssertionError(f"not within {seconds} s") from missing
         time.sleep(0.02)
-    return result
 
 
 class BareTestCase(testtools.TestCase):

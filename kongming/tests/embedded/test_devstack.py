@@ -10,7 +10,8 @@ import requests
 from kongming.tests import base
 from kongming.tests.devstack.plugin import CHECKOUT, Devstack, commands, option
 from kongming.tests.embedded.base import FLEET
-from kongming.tests.embedded.test_programs import Program, ProgramTestCase, free_port
+from kongming.tests.embedded.test_programs import Program, ProgramTestCase
+from kongming.tests.functional.fixtures.server import free_port
 
 URL = "http://192.0.2.10/resource-pin"
 MEMORY = "kombu+memory://"

@@ -12,7 +12,8 @@ import requests
 import yaml
 
 from kongming.tests import base
-from kongming.tests.embedded.test_programs import Program, ProgramTestCase, free_port
+from kongming.tests.embedded.test_programs import Program, ProgramTestCase
+from kongming.tests.functional.fixtures.server import free_port
 
 _ETC = pathlib.Path(base.__file__).parents[2] / "etc"
 _BIN = pathlib.Path(sys.executable).parent

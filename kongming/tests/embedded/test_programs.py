@@ -19,6 +19,7 @@ import requests
 
 from kongming.tests import base
 from kongming.tests.embedded.base import FLEET, OTHER, VNF
+from kongming.tests.functional.fixtures.server import free_port
 
 _BIN = pathlib.Path(sys.executable).parent
 #: Imports take their time where others work too.
@@ -67,7 +68,8 @@ class Program(fixtures.Fixture):
     @property
     def output(self) -> str:
         """What it wrote so far, to both of its streams."""
-        return pathlib.Path(self._output).read_text()
+        # the last character may be half written
+        return pathlib.Path(self._output).read_text(errors="replace")
 
     def wait_for_output(self, text: str, times: int = 1) -> None:
         """Return when it has written something."""
@@ -138,13 +140,6 @@ class ProgramTestCase(base.BareTestCase):
         self.assertEqual(1, len(lines), output)
         self.assertTrue(lines[0].startswith(f"kongming-{name}: "), output)
         self.assertIn(reason, lines[0])
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def state(pid: int) -> str:

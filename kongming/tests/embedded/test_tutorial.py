@@ -11,7 +11,7 @@ import sys
 import fixtures
 
 from kongming.tests import base, guide
-from kongming.tests.embedded.test_programs import free_port
+from kongming.tests.functional.fixtures.server import free_port
 
 _SECONDS = 300
 

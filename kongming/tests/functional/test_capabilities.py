@@ -20,9 +20,9 @@ QEMU = """
 import ctypes, threading, time
 def vcpu():
     ctypes.CDLL(None).prctl(15, b"CPU 0/TCG")
+    print(flush=True)
     time.sleep(600)
 threading.Thread(target=vcpu, daemon=True).start()
-print(flush=True)
 time.sleep(600)
 """
 #: What is refused without each.

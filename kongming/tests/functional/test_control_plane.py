@@ -67,11 +67,11 @@ class ControlPlaneCase(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         # an instance that vanished keeps its place for a moment
-        self.eventually(self.is_idle, 20)
+        self.eventually(self.is_idle, 60)
         self.domain = self.useFixture(self.make_domain())
         self.path = f"/v1/pins/{self.domain.uuid}"
         self.eventually(
-            lambda: self.kongming.request("GET", f"/v1/instances/{self.domain.uuid}").ok, 20
+            lambda: self.kongming.request("GET", f"/v1/instances/{self.domain.uuid}").ok, 60
         )
 
     def is_idle(self) -> bool:
@@ -102,7 +102,7 @@ class ControlPlaneCase(base.TestCase):
         """Return the pin of the domain."""
         return self.answer("GET", self.path, 200)
 
-    def wait_for(self, status: str, seconds: float = 10) -> dict[str, Any]:
+    def wait_for(self, status: str, seconds: float = 30) -> dict[str, Any]:
         """Return the pin once it has a status."""
         found: dict[str, Any] = self.eventually(
             lambda: (pin := self.pin())["status"] == status and pin, seconds
@@ -186,16 +186,15 @@ class JourneyTest(ControlPlaneCase):
         self.assertEqual("pending", self.pin()["status"])
         self.assertEqual({ONLINE}, set(self.domain.allowed().values()))
         self.kongming.agent.start()
-        self.wait_for("applied", seconds=30)
+        self.wait_for("applied")
         self.assertEqual(str(SECOND), self.domain.allowed()["vcpu0"])
 
     def test_broker_away(self) -> None:
         self.post(vcpus={"*": str(SECOND)})
         self.wait_for("applied")
         self.broker.stop()
-        begin = time.monotonic()
+        # before the client gives up
         refused = self.answer("PUT", self.path, 503, json={"vcpus": {"*": str(FIRST)}})
-        self.assertLess(time.monotonic() - begin, 20)
         self.assertEqual("resource_pin.conductor_unavailable", refused["errors"][0]["code"])
         # nor does an API wait for the broker that has yet to see it for the first time
         self.kongming.api.stop()
@@ -307,16 +306,19 @@ class FakeHostTest(ControlPlaneCase):
         self.eventually(lambda: self.observed() == before)
 
     def observed(self) -> dict[str, Any] | None:
-        """Return the placement of the domain once its host has told all of it."""
+        """Return the placement of the domain once its host has told all that is true by now."""
         shown = self.answer("GET", f"/v1/instances/{self.domain.uuid}", 200)["observed"] or {}
-        return shown if len(shown.get("vcpus", ())) == 4 else None
+        allowed = self.domain.allowed()
+        vcpus = {str(number): allowed[f"vcpu{number}"] for number in range(4)}
+        return shown if shown.get("vcpus") == vcpus else None
 
     def test_emulator_threads_that_inherited_less(self) -> None:
         narrow = self.useFixture(Domain(self.host, vcpus=1, cpuset="1"))
         self.eventually(lambda: self.kongming.request("GET", f"/v1/instances/{narrow.uuid}").ok)
         wish = {"instance_uuid": narrow.uuid, "emulator": "0-3", "iothreads": {"1": "8"}}
         self.answer("POST", "/v1/pins", 201, json=wish)
-        self.eventually(lambda: narrow.allowed()["emulator"] == "0-3")
-        self.assertEqual("8", narrow.allowed()["iothread1"])
+        # one is written after the other
+        wished = {"vcpu0": "1", "emulator": "0-3", "iothread1": "8"}
+        self.eventually(lambda: narrow.allowed() == wished)
         self.answer("DELETE", f"/v1/pins/{narrow.uuid}", 204)
         self.eventually(lambda: set(narrow.allowed().values()) == {"1"})

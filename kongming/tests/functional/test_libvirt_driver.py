@@ -34,7 +34,7 @@ from kongming.topology.telling import told
 from kongming.topology.usage import Conflict
 
 NOBODY = "9d6a151f-0e17-45f4-9907-44629d06ecb0"
-EVENT_SECONDS = 10
+EVENT_SECONDS = 60
 BOTH = (Scope.LIVE, Scope.PERSISTENT)
 
 
@@ -91,21 +91,31 @@ class TestUsage(DriverTestCase):
         return domains
 
     def look(self, seconds=1.5):
-        """Return what is told of so many seconds from now on."""
-        host, before = self.driver.host(), self.driver.sample()
+        """Return what is told of so many seconds from now on, and by how many per cent that is
+        uncertain: while it looks, the machine may let somebody else run.
+        """
+        host, times = self.driver.host(), [time.monotonic()]
+        before = self.driver.sample()
+        times.append(time.monotonic())
         time.sleep(seconds)
-        return told(host, before, self.driver.sample(), datetime.datetime.now(datetime.UTC))
+        times.append(time.monotonic())
+        now = self.driver.sample()
+        times.append(time.monotonic())
+        looked = times[1] - times[0] + times[3] - times[2]
+        usage = told(host, before, now, datetime.datetime.now(datetime.UTC))
+        return usage, 100 * looked / (times[3] - times[0])
 
     def test_a_busy_vcpu_and_an_idle_one(self):
         (domain,) = self.busy(1)
-        usage = self.look()
+        usage, uncertain = self.look()
         mine = usage.instances[domain.uuid]
         work, rest = mine.vcpus[0], mine.vcpus[1]
         # others use this machine, too
         self.assertTrue(work.run_percent > 2 > rest.run_percent, mine.vcpus)
         self.assertTrue(work.run_seconds > 0.05, mine.vcpus)
         # what does not run, waits, but for moments in which QEMU keeps it
-        self.assertTrue(70 < work.run_percent + work.wait_percent < 105, mine.vcpus)
+        both = work.run_percent + work.wait_percent
+        self.assertTrue(70 - uncertain < both < 105 + uncertain, f"{mine.vcpus} ±{uncertain}")
         self.assertTrue(usage.cpus[1].busy_percent > 50, usage.cpus)
 
         (thread,) = (each for each in mine.threads if each.part == vcpu(0))
@@ -121,12 +131,12 @@ class TestUsage(DriverTestCase):
 
     def test_two_on_one_pcpu(self):
         first, second = self.busy(1, 1)
-        usage = self.look()
+        usage, uncertain = self.look()
         for domain in (first, second):
             work = usage.instances[domain.uuid].vcpus[0]
             # half for each, if nobody else is there
-            self.assertTrue(work.run_percent < 60, work)
-            self.assertTrue(work.wait_percent > 35, work)
+            self.assertTrue(work.run_percent < 60 + uncertain, f"{work} ±{uncertain}")
+            self.assertTrue(work.wait_percent > 35 - uncertain, f"{work} ±{uncertain}")
         who = tuple(sorted((first.uuid, second.uuid)))
         self.assertIn(Conflict("pinned", 0b10, who), usage.conflicts)
 
@@ -261,7 +271,8 @@ class TestPins(DriverTestCase):
             message = str(
                 self.assertRaises(NotNow, self.driver.write, self.uuid, Scope.LIVE, change)
             )
-            self.assertLess(time.monotonic() - start, 10)
+            # libvirt would wait for 30
+            self.assertLess(time.monotonic() - start, 25)
             self.assertEqual([self.uuid], [found.uuid for found in self.driver.instances()])
         finally:
             os.kill(self.domain.pid, signal.SIGCONT)
@@ -288,12 +299,17 @@ class TestReconciling(DriverTestCase):
         done = self.reconciler.bring(self.uuid, retry)
         return [(outcome.result, outcome.cause) for outcome in done.outcomes]
 
+    def heard(self, events):
+        """Return the events of the domain until now: they come later, but in their order."""
+        last = self.useFixture(Domain(self.daemon, persistent=False)).uuid, Event.STARTED
+        told = list(iter(lambda: events.get(timeout=EVENT_SECONDS), last))
+        return [what for uuid, what in told if uuid == self.uuid]
+
     def test_what_is_in_place_is_not_written(self):
         self.assertEqual([("applied", None)], self.bring())
-        tuned = queue.SimpleQueue[Event]()
-        self.driver.listen(lambda uuid, what: tuned.put(what))
-        while not tuned.empty():
-            tuned.get()
+        events = queue.SimpleQueue[tuple[str, Event]]()
+        self.driver.listen(lambda *event: events.put(event))
+        self.heard(events)
         definition = self.daemon.definition(self.domain.name)
         before = definition.stat()
         for _ in range(5):
@@ -302,8 +318,7 @@ class TestReconciling(DriverTestCase):
         self.assertEqual(before.st_ino, definition.stat().st_ino)
         self.assertEqual(before.st_mtime_ns, definition.stat().st_mtime_ns)
         self.driver.write(self.uuid, Scope.LIVE, Placement({EMULATOR: 0b01}))
-        self.assertEqual(Event.TUNED, tuned.get(timeout=EVENT_SECONDS))
-        self.assertTrue(tuned.empty())
+        self.assertEqual([Event.TUNED], self.heard(events))
         self.driver.write(self.uuid, Scope.PERSISTENT, Placement({EMULATOR: 0b01}))
         self.assertNotEqual(before.st_mtime_ns, definition.stat().st_mtime_ns)
 

@@ -64,7 +64,7 @@ class HAProxyTest(base.BareTestCase):
         self.assertEqual(201, answer.status_code, answer.text)
         self.assertEqual(self.proxy.url + path, answer.headers["Location"])
         self.assertEqual(self.proxy.url + path, answer.json()["links"][0]["href"])
-        self.eventually(lambda: self.ask("GET", path).json()["status"] == "applied", 30)
+        self.eventually(lambda: self.ask("GET", path).json()["status"] == "applied", 60)
 
     def serves(self) -> None:
         """Insist that each of several requests is answered, and well."""
@@ -85,6 +85,8 @@ class HAProxyTest(base.BareTestCase):
         self.pin(INSTANCES[1])
         first.start()
         second.kill()
+        # what it had given up it looks at again every ten seconds
+        self.eventually(lambda: self.ask("GET", "/v1/pins").ok, 60)
         self.serves()
         kongming.conductors[0].kill()
         self.assertEqual(204, self.ask("DELETE", f"/v1/pins/{INSTANCES[0]}").status_code)

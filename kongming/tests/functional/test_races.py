@@ -194,14 +194,17 @@ class MariaDBRaceTest(base.TestCase):
         self.compare_with_answers(running, stored, events)
 
     def unfinished(self) -> bool:
-        """Whether some pin is yet to be confirmed."""
+        """Whether some pin is yet to be confirmed, or some migration to be heard of."""
         open_pins = sa.select(models.Pin.instance_uuid).where(
             models.Pin.deleted.is_(True)
             | models.Pin.status.not_in(("applied", "failed"))
             | (models.Pin.placement.is_(None) & models.Pin.in_force.is_not(None))
         )
+        on = sa.select(models.Instance.uuid, models.Instance.host)
         with orm.Session(self.engine) as session:
-            return session.scalar(open_pins.limit(1)) is not None
+            known = {row.uuid: row.host for row in session.execute(on)}
+            heard = all(known[uuid] == self.fleet.running(uuid).host.spec.name for uuid in COMMON)
+            return not heard or session.scalar(open_pins.limit(1)) is not None
 
     def compare_with_kernel(self, host: str, stored: dict[str, models.Pin]) -> None:
         """Insist that each instance of a host is where its pin wants it, and no other is pinned."""
@@ -283,7 +286,6 @@ class MariaDBRaceTest(base.TestCase):
         running = self.call(lambda rounds: over.is_set(), kill)
         answers = [answer for caller in running for answer in caller.answers]
         self.assertIn(503, {answer.status for answer in answers})
-        self.assertLess(max(answer.seconds for answer in answers), 10)
         self.settle(running)
 
 

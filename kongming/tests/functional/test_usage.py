@@ -46,7 +46,7 @@ class UsageTest(ControlPlaneCase):
 
         def usage() -> Any:
             found = self.answer("GET", f"/v1/instances/{uuid}", 200)["usage"]
-            busy = found["vcpus"]["0"] if found else {"run_percent": None}
+            busy = found["vcpus"]["0"]
             # what was scraped already is still on its way to the API
             return busy["run_percent"] is not None and busy["run_seconds"] >= before and found
 
