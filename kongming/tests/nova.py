@@ -69,7 +69,7 @@ class NovaAPI(fixtures.Fixture):
     @property
     def options(self) -> dict[str, Any]:
         """Those of ``[service_credentials]`` that lead here, without Keystone."""
-        return {"auth_type": "none", "endpoint_override": self.url, "timeout": 2}
+        return {"auth_type": "none", "endpoint_override": self.url, "timeout": 60}
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         path = environ["PATH_INFO"]

@@ -4,6 +4,8 @@
 import datetime
 from typing import Any
 
+import fixtures
+
 from kongming import clock
 from kongming.tests.embedded import base, test_cli
 from kongming.tests.embedded.base import UNKNOWN, VNF
@@ -14,6 +16,9 @@ DAILY = "--timezone Europe/Berlin --duration 24h"
 
 class CalendarTest(test_cli.Commands, base.EmbeddedTestCase):
     def setUp(self) -> None:
+        # on a day of 24 hours, of which some are left
+        noon = datetime.datetime(2026, 11, 27, 12, tzinfo=datetime.UTC)
+        self.useFixture(fixtures.MonkeyPatch("kongming.clock.now", lambda: noon))
         super().setUp()
         self.ok("resource pin create vnf --vcpu *=4-7 --wait")
 

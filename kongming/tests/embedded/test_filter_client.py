@@ -36,7 +36,7 @@ def client_for(
     options.register(conf)
     sections = {
         options.CREDENTIALS: credentials or {"auth_type": "none"},
-        options.GROUP: {"timeout": 5, **more} | ({"endpoint_override": url} if url else {}),
+        options.GROUP: {"timeout": 60, **more} | ({"endpoint_override": url} if url else {}),
     }
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         for section, values in sections.items():
@@ -358,9 +358,9 @@ class ClientTest(testbase.BareTestCase):
         server = self.serve(404, badserver.REFUSAL, delay=30)
         begun = time.monotonic()
         self.assertEqual("KongMing cannot be reached", self.failure(server.url, timeout=0.3))
-        # two tries, and half a second between them
-        self.assertLess(time.monotonic() - begun, 5)
-        self.assertEqual(2, len(server.seen))
+        # before there was an answer; the server may see the second try when that is over
+        self.assertLess(time.monotonic() - begun, 25)
+        self.eventually(lambda: len(server.seen) == 2)
 
     def test_nobody_listens(self) -> None:
         with socket.socket() as nobody:

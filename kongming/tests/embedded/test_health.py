@@ -13,8 +13,9 @@ from kongming.tests.embedded import base
 class HealthTest(base.EmbeddedTestCase):
     def setUp(self) -> None:
         super().setUp()
-        # each question is answered anew
+        # each question is answered anew, however long a conductor takes
         self.useFixture(fixtures.MonkeyPatch("kongming.api.health._KEEP_SECONDS", -1))
+        self.useFixture(fixtures.MonkeyPatch("kongming.api.health._PING_SECONDS", 20))
 
     def health(self, method: str = "GET", **headers: str) -> requests.Response:
         """Ask, without a token."""
@@ -59,6 +60,7 @@ class HealthTest(base.EmbeddedTestCase):
 
 class BoundedTest(base.SharedTestCase):
     def test_a_finding_is_kept(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch("kongming.api.health._KEEP_SECONDS", 600))
         looks: list[int] = []
 
         def look(check: health.Database) -> str | None:

@@ -147,6 +147,12 @@ def state(pid: int) -> str:
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
+def sockets(pid: int) -> int:
+    """Return how many sockets a process has open."""
+    files = pathlib.Path(f"/proc/{pid}/fd").iterdir()
+    return [os.readlink(file).partition(":")[0] for file in files].count("socket")
+
+
 class StandaloneTest(ProgramTestCase):
     def start(self, *arguments: str | pathlib.Path) -> tuple[Program, str]:
         """Start it; return it and its URL."""
@@ -253,7 +259,7 @@ class ApiTest(ProgramTestCase):
 
     def href(self) -> str:
         """Return the link to itself in the version document."""
-        (version,) = requests.get(self.url, timeout=10).json()["versions"]
+        (version,) = requests.get(self.url, timeout=60).json()["versions"]
         href: str = version["links"][0]["href"]
         return href
 
@@ -269,11 +275,11 @@ class ApiTest(ProgramTestCase):
                 self.eventually(lambda pid=pid: state(pid) == "T")  # type: ignore[misc]
             try:
                 for path, status in (("/", 200), ("/v1", 200), ("/v1/pins", 401)):
-                    answer = requests.get(self.url + path, timeout=10)
+                    answer = requests.get(self.url + path, timeout=60)
                     self.assertEqual(status, answer.status_code)
                 # Keystone does not answer
                 headers = {"X-Auth-Token": "x"}
-                answer = requests.get(f"{self.url}/v1/pins", headers=headers, timeout=10)
+                answer = requests.get(f"{self.url}/v1/pins", headers=headers, timeout=60)
                 error = answer.json()["errors"][0]
                 self.assertEqual(
                     (503, "resource_pin.unavailable"), (error["status"], error["code"])
@@ -284,11 +290,11 @@ class ApiTest(ProgramTestCase):
         # one that dies is replaced
         os.kill(workers[0], signal.SIGKILL)
         self.eventually(lambda: len(set(program.children()) - {workers[0]}) == 3, _START_SECONDS)
-        self.assertEqual(200, requests.get(self.url, timeout=10).status_code)
+        self.assertEqual(200, requests.get(self.url, timeout=60).status_code)
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
         with self.assertRaises(requests.ConnectionError):
-            requests.get(self.url, timeout=10)
+            requests.get(self.url, timeout=60)
 
     def test_hangup_reads_the_configuration(self) -> None:
         program = self.start(workers=2, public_endpoint="http://before.example.org")
@@ -313,18 +319,28 @@ class ApiTest(ProgramTestCase):
 
     def test_hangup_loses_no_request(self) -> None:
         program = self.start()
+        before = set(program.children())
         program.signal(signal.SIGHUP)
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
-            self.assertEqual(200, requests.get(self.url, timeout=10).status_code)
+
+        def is_replaced() -> bool:
+            self.assertEqual(200, requests.get(self.url, timeout=60).status_code)
+            new = program.output.count("API answers on ") == 2
+            return new and not before & set(program.children())
+
+        self.eventually(is_replaced, _START_SECONDS)
+        self.assertEqual(200, requests.get(self.url, timeout=60).status_code)
 
     def test_request_under_way_is_answered(self) -> None:
         program = self.start()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        (worker,) = program.children()
+        idle = sockets(worker)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ")
+            self.eventually(lambda: sockets(worker) > idle)
             time.sleep(0.3)
             program.signal(signal.SIGTERM)
-            time.sleep(0.3)
+            # it listens no more
+            self.eventually(lambda: sockets(worker) == idle)
             connection.sendall(b"way\r\n\r\n")
             self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200 OK"))
         self.assertEqual(0, program.wait())
@@ -347,9 +363,8 @@ class ApiTest(ProgramTestCase):
         silent = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(3)]
         for connection in silent:
             self.addCleanup(connection.close)
-        start = time.monotonic()
-        answer = requests.get(url, verify=str(certificate), timeout=10)
-        self.assertLess(time.monotonic() - start, 3)
+        # less than they may be silent
+        answer = requests.get(url, verify=str(certificate), timeout=20)
         (version,) = answer.json()["versions"]
         self.assertEqual(f"{url}/v1/", version["links"][0]["href"])
         answer = requests.post(
@@ -357,10 +372,10 @@ class ApiTest(ProgramTestCase):
         )
         self.assertEqual(413, answer.status_code)
         with self.assertRaises(requests.exceptions.SSLError):
-            requests.get(url, timeout=10)
+            requests.get(url, timeout=60)
         with self.assertRaises(requests.ConnectionError):
-            requests.get(self.url, timeout=10)
-        self.assertEqual(200, requests.get(url, verify=str(certificate), timeout=10).status_code)
+            requests.get(self.url, timeout=60)
+        self.assertEqual(200, requests.get(url, verify=str(certificate), timeout=60).status_code)
         self.assertNotIn("Traceback", program.output)
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
@@ -379,7 +394,7 @@ class ApiTest(ProgramTestCase):
             self.url = f"http://[::1]:{self.port}"
         program = self.start(auth_strategy="noauth", host_ip=address)
         self.assertIn(f"API answers on {self.url}", program.output)
-        answer = requests.get(f"{self.url}/v1/hosts", timeout=10)
+        answer = requests.get(f"{self.url}/v1/hosts", timeout=60)
         self.assertEqual((200, {"hosts": []}), (answer.status_code, answer.json()))
 
 
@@ -593,7 +608,7 @@ server.serve_forever()
         program.wait_for_output(" is ready")
         port = next(line for line in program.output.splitlines() if "is ready" in line).split()[1]
         url = f"http://127.0.0.1:{port}"
-        self.assertEqual(200, requests.get(f"{url}/", timeout=10).status_code)
+        self.assertEqual(200, requests.get(f"{url}/", timeout=60).status_code)
         for method, path, body, status in (
             ("GET", "/v1/pins", None, 401),
             ("POST", "/v1/pins", b"{}", 401),
@@ -601,12 +616,12 @@ server.serve_forever()
             ("POST", "/v1", None, 405),
             ("GET", "/v1/%ff", None, 401),
         ):
-            answer = requests.request(method, url + path, data=body, timeout=10)
+            answer = requests.request(method, url + path, data=body, timeout=60)
             self.assertEqual(status, answer.status_code, answer.text)
             (error,) = answer.json()["errors"]
             self.assertEqual(status, error["status"])
             self.assertEqual(answer.headers["X-OpenStack-Request-Id"], error["request_id"])
-        (version,) = requests.get(f"{url}/v1", timeout=10).json().values()
+        (version,) = requests.get(f"{url}/v1", timeout=60).json().values()
         self.assertEqual(f"{url}/v1/", parse.unquote(version["links"][0]["href"]))
 
     def test_noauth_is_refused(self) -> None:

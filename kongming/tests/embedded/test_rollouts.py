@@ -64,6 +64,10 @@ class RolloutTestCase(TemplateTestCase):
         """Let the next thing fail that the host of an instance does to it."""
         self.fleet.fail_next(uuid, 1, "the kernel says no")
 
+    def hold(self) -> None:
+        """Let no rollout get further than to the second pin, until the agent is started again."""
+        self.kongming.stop_agent("two")
+
 
 class RolloutTest(RolloutTestCase):
     def test_completed(self) -> None:
@@ -105,7 +109,8 @@ class RolloutTest(RolloutTestCase):
             [("changed", 2), ("failed", None), ("changed", 1), ("applied", None)], told[-4:]
         )
         # those after it were never touched
-        self.assertEqual({1}, {pin["generation"] for pin in base.rows("pins")[13:]})
+        later = [pin for pin in base.rows("pins") if pin["instance_uuid"] > THIRTEENTH]
+        self.assertEqual([1] * 7, [pin["generation"] for pin in later])
         template = self.get(f"/v1/templates/{made['id']}").json()
         self.assertEqual((2, 1), (template["version"], template["current"]))
 
@@ -135,12 +140,14 @@ class RolloutTest(RolloutTestCase):
 
     def test_two_queue(self) -> None:
         made = self.follow()
+        self.hold()
         first = self.put(made, wish=NEW)["rollout_id"]
         second = self.put(made, wish={"vcpus": {"*": "4-5"}}, batch_size=20)["rollout_id"]
         self.assertEqual("queued", self.rollout(second)["state"])
         third = self.put(made, wish={"vcpus": {"*": "6-7"}}, batch_size=20)["rollout_id"]
         cancelled = self.request("DELETE", f"/v1/rollouts/{third}")
         self.assertEqual((202, "returned"), (cancelled.status_code, cancelled.json()["state"]))
+        self.kongming.start_agent("two")
         self.ended(first, "completed")
         self.ended(second, "completed")
         self.assertEqual(({"4-5"}, {3}), (self.where(), self.versions()))
@@ -150,10 +157,12 @@ class RolloutTest(RolloutTestCase):
 
     def test_called_off(self) -> None:
         made = self.follow()
+        self.hold()
         rollout_id = self.put(made, wish=NEW)["rollout_id"]
-        self.eventually(lambda: self.rollout(rollout_id)["done"] > 2)
+        self.eventually(lambda: self.rollout(rollout_id)["done"] > 0)
         answer = self.request("DELETE", f"/v1/rollouts/{rollout_id}")
         self.assertEqual(202, answer.status_code, answer.text)
+        self.kongming.start_agent("two")
         found = self.ended(rollout_id, "returned")
         self.assertEqual("called off by user noauth", found["reason"])
         self.settled()
@@ -174,11 +183,13 @@ class RolloutTest(RolloutTestCase):
     def test_who_stopped_following_is_left_alone(self) -> None:
         made = self.follow()
         self.break_next()
+        self.hold()
         rollout_id = self.put(made, wish=NEW)["rollout_id"]
         self.eventually(lambda: self.rollout(rollout_id)["done"] > 0)
         answer = self.request("PUT", f"/v1/pins/{UUIDS[0]}", json={"vcpus": {"*": "9"}})
         self.assertEqual(200, answer.status_code, answer.text)
         self.assertEqual(204, self.request("DELETE", f"/v1/pins/{UUIDS[19]}").status_code)
+        self.kongming.start_agent("two")
         self.ended(rollout_id, "returned")
         self.settled()
         self.assertEqual("9", self.observed(UUIDS[0])["vcpus"]["0"])
@@ -200,8 +211,9 @@ class RestartTest(RolloutTestCase):
 
     def test_goes_on(self) -> None:
         made = self.follow()
+        self.hold()
         rollout_id = self.put(made, wish=NEW)["rollout_id"]
-        self.eventually(lambda: self.rollout(rollout_id)["done"] > 4)
+        self.eventually(lambda: self.rollout(rollout_id)["done"] > 0)
         self.kongming.stop()
         self.assertEqual({1, 2}, self.versions())
         self.kongming.start()
@@ -212,7 +224,9 @@ class RestartTest(RolloutTestCase):
         made = self.follow()
         self.break_next()
         rollout_id = self.put(made, wish=NEW)["rollout_id"]
-        self.eventually(lambda: base.rows("rollouts")[0]["state"] == "returning")
+        # who looks seldom finds it over
+        back = ("returning", "returned")
+        self.eventually(lambda: base.rows("rollouts")[0]["state"] in back)
         self.kongming.stop()
         self.kongming.start()
         self.ended(rollout_id, "returned")

@@ -38,7 +38,11 @@ class TutorialTest(base.BareTestCase):
         """Return what a script writes to its standard output."""
         directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         programs = pathlib.Path(sys.executable).parent
-        environment = {name: value for name, value in os.environ.items() if "proxy" not in name}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if "PROXY" not in name.upper() and not name.startswith("OS_")
+        }
         environment["PATH"] = f"{programs}:{environment['PATH']}"
         with (directory / "errors").open("wb") as errors:
             shell = subprocess.Popen(

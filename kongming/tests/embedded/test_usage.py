@@ -53,7 +53,9 @@ class ShownTest(base.EmbeddedTestCase):
 
         def double_booked() -> Any:
             usage = self.show("hosts/one")["usage"]
-            return usage["conflicts"] and usage["cpus"] and usage
+            # the look before may have found one pinned, and the other anywhere
+            kinds = [conflict["kind"] for conflict in usage["conflicts"]]
+            return kinds == ["pinned"] and usage["cpus"] and usage
 
         usage = self.eventually(double_booked)
         self.assertEqual(
@@ -116,7 +118,7 @@ class MetricsTest(base.EmbeddedTestCase):
         self.assertEqual({(VNF, "applied"): 1}, found["kongming_pin_state"])
         self.assertEqual({(): 1}, found["kongming_pin_drifts_total"])
         self.assertEqual({(): 0}, found["kongming_pin_failures_total"])
-        self.assertTrue(0 <= found["kongming_report_age_seconds"][()] < 5)
+        self.assertTrue(0 <= found["kongming_report_age_seconds"][()] < 60)
         memory = found["kongming_instance_memory_bytes"]
         self.assertEqual({(VNF, "0", "4"): 2 << 30, (OTHER, "0", "4"): 1 << 30}, memory)
         self.assertEqual(0, found["kongming_instance_locality_ratio"][(VNF,)])
