@@ -75,6 +75,8 @@ class AgentManager:
         LOG.info("Agent of host %s is ready", self._host)
         # waits for the broker, if that is away; all else goes on meanwhile
         self._server.start()
+        # what conductors told before, when there was no queue yet to keep it, may be lost
+        self._fetch_soon()
 
     def stop(self) -> None:
         """Finish the step under way and let go; instances stay as they are."""
@@ -92,6 +94,9 @@ class AgentManager:
     @oslo_messaging.expose
     def placements_changed(self, context: RequestContext) -> None:
         """Fetch the placements soon."""
+        self._fetch_soon()
+
+    def _fetch_soon(self) -> None:
         with self._news:
             self._fetch_due = True
             self._news.notify_all()

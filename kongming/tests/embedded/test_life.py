@@ -8,6 +8,7 @@ from typing import Any
 import fixtures
 import requests
 
+from kongming.agent.manager import AgentManager
 from kongming.conductor.manager import ConductorManager
 from kongming.hypervisor.driver import Event, Scope
 from kongming.tests.embedded import base
@@ -354,6 +355,24 @@ class RestartTest(LifeTestCase):
         self.restart()
         self.wait_for("applied")
         self.assertEqual(PLACED, self.observed())
+
+    def test_what_is_decided_before_an_agent_hears_of_it(self) -> None:
+        self.kongming.stop_agent("one")
+        agent = AgentManager(self.conf, "one", self.kongming.driver("one"))
+        self.addCleanup(agent.stop)
+        # a broker drops what nobody has asked it to keep yet
+        told = "kongming.agent.rpcapi.AgentAPI.placements_changed"
+        self.useFixture(fixtures.MonkeyPatch(told, lambda *_: None))
+        before, listen = base.rows("hosts"), agent._server.start
+
+        def listen_late() -> None:
+            self.eventually(lambda: base.rows("hosts") != before)
+            self.pin(**WISH)
+            listen()
+
+        self.useFixture(fixtures.MockPatchObject(agent._server, "start", listen_late))
+        agent.start()
+        self.wait_for("applied")
 
     def test_agent_alone_keeps_its_instances_pinned(self) -> None:
         self.pinned()
