@@ -43,7 +43,7 @@ class PowerTest(base.CloudCase):
         server = self.boot(self.cloud.demo, zone="virt")["id"]
         self.cloud.demo.act(server, "os-stop")
         # Nova pulls the plug after 60 seconds.
-        self.cloud.demo.wait_for(server, "SHUTOFF", 40)
+        self.cloud.demo.wait_for(server, "SHUTOFF", 55)
 
 
 class MigrationTest(base.CloudCase):
@@ -55,13 +55,13 @@ class MigrationTest(base.CloudCase):
 
     def test_live(self) -> None:
         self.admin.act(self.server, "os-migrateLive", host="virt2", block_migration="auto")
-        self.eventually(lambda: self.admin.show(self.server)[HOST] == "virt2", 60)
+        self.eventually(lambda: self.admin.show(self.server)[HOST] == "virt2", 120)
         self.admin.wait_for(self.server, "ACTIVE")
         self.check_moved()
 
     def test_cold(self) -> None:
         self.admin.act(self.server, "migrate", host="virt2")
-        self.assertEqual("virt2", self.admin.wait_for(self.server, "VERIFY_RESIZE")[HOST])
+        self.assertEqual("virt2", self.admin.wait_for(self.server, "VERIFY_RESIZE", 120)[HOST])
         self.admin.act(self.server, "confirmResize")
         self.admin.wait_for(self.server, "ACTIVE")
         self.check_moved()

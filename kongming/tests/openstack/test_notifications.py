@@ -24,27 +24,27 @@ class MetadataTest(base.KongMingCase):
 
     def test_life(self) -> None:
         user = self.cloud.demo
-        server = user.boot(zone="virt", metadata={KEY: str(CPU)})["id"]
+        server = self.boot(user, zone="virt", metadata={KEY: str(CPU)})["id"]
         api = self.kongming.client(user)
-        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 20)
+        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 60)
         user.nova.delete(f"/servers/{server}/metadata/{KEY}")
-        self.eventually(lambda: self.vcpus_allowed(server) == EVERY, 20)
+        self.eventually(lambda: self.vcpus_allowed(server) == EVERY, 60)
         user.nova.post(f"/servers/{server}/metadata", json={"metadata": {KEY: str(CPU)}})
-        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 20)
+        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 60)
         user.act(server, "reboot", type="HARD")
         user.wait_for(server, "ACTIVE")
-        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 20)
+        self.eventually(lambda: self.vcpus_allowed(server) == {CPU}, 60)
         user.delete(server)
-        self.eventually(lambda: api.get(f"/v1/pins/{server}").status_code == 404, 30)
+        self.eventually(lambda: api.get(f"/v1/pins/{server}").status_code == 404, 60)
 
     def test_pin_of_a_server_that_nobody_reported_goes_with_it(self) -> None:
         user = self.cloud.demo
-        server = user.boot(zone="fake")["id"]
+        server = self.boot(user, zone="fake")["id"]
         api = self.kongming.client(user)
         body = {"instance_uuid": server, "vcpus": {"*": "0"}}
         self.assertEqual(201, api.post("/v1/pins", json=body).status_code)
         user.delete(server)
-        self.eventually(lambda: api.get(f"/v1/pins/{server}").status_code == 404, 30)
+        self.eventually(lambda: api.get(f"/v1/pins/{server}").status_code == 404, 60)
 
 
 class OwnershipTest(base.KongMingCase):
