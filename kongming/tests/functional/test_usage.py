@@ -36,7 +36,7 @@ class UsageTest(ControlPlaneCase):
             # shares are known from the second look on, memory once there was time to read it
             return told[run].get((uuid, "0"), 0) > before and all(map(told.get, ratios)) and told
 
-        found: dict[str, dict[tuple[str, ...], float]] = self.eventually(scraped, 20)
+        found: dict[str, dict[tuple[str, ...], float]] = self.eventually(scraped, 60)
         self.assertTrue(found[run][uuid, "0"] <= self.has_run())
         self.assertTrue(found[run][uuid, "1"] < found[run][uuid, "0"])
         self.assertEqual({(uuid, "applied"): 1}, found["kongming_pin_state"])
@@ -47,11 +47,13 @@ class UsageTest(ControlPlaneCase):
         def usage() -> Any:
             found = self.answer("GET", f"/v1/instances/{uuid}", 200)["usage"]
             busy = found["vcpus"]["0"]
-            # what was scraped already is still on its way to the API
-            return busy["run_percent"] is not None and busy["run_seconds"] >= before and found
+            # what was scraped already is still on its way to the API, in whole milliseconds
+            ran = busy["run_seconds"] > before + 0.001
+            return ran and busy["run_percent"] is not None and found
 
-        shown = self.eventually(usage, 20)
-        self.assertTrue(shown["vcpus"]["0"]["run_seconds"] <= self.has_run(), shown)
+        shown = self.eventually(usage, 60)
+        # on a busy machine it may not have run since; what is shown is rounded
+        self.assertTrue(shown["vcpus"]["0"]["run_seconds"] <= round(self.has_run(), 3), shown)
         self.assertTrue(shown["vcpus"]["0"]["run_percent"] > shown["vcpus"]["1"]["run_percent"])
         vcpus = {
             each["number"]: each["cpus"] for each in shown["threads"] if each["kind"] == "vcpu"
