@@ -104,6 +104,8 @@ class ChangedOwnerTest(OwnershipTestCase):
 
     def test_former_owner_changes_nothing(self) -> None:
         self.post("telco", VNF)
+        # agents call, too
+        self.eventually(lambda: rows("pins")[0]["status"] == "applied")
         call = ConductorAPI._call
 
         def lose(*arguments: Any, **keywords: Any) -> Any:

@@ -12,7 +12,7 @@ from kongming.tests import base, fuzz
 from kongming.tests.fuzz.parsers import PARSERS
 
 #: What one input may take, and what all of them may hold.
-SECONDS, MEMORY_MIB = 5, 1024
+SECONDS, MEMORY_MIB = 30, 1024
 
 
 class ParsersTest(base.BareTestCase):

@@ -53,7 +53,7 @@ class OnV2(base.NumaCase):
 
     def assert_alive(self, uuid: str, before: int) -> None:
         """The guest has gone through its memory since."""
-        self.eventually(lambda: self.lab.run_program("where", uuid=uuid)["alive"] > before, 60)
+        self.eventually(lambda: self.lab.run_program("where", uuid=uuid)["alive"] > before, 300)
 
     def assert_begun(self, uuid: str, kind: str, page_kib: str) -> None:
         """Check that the instance has all its memory on node 0, in such pages, bound as asked."""
