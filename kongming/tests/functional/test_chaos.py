@@ -19,9 +19,9 @@ from kongming.tests.functional.test_control_plane import FIRST, SECOND, ControlP
 
 ROUNDS = int(os.environ.get("KONGMING_TEST_CHAOS_ROUNDS", "25"))
 SEED = int(os.environ.get("KONGMING_TEST_CHAOS_SEED", "1"))
-#: Seconds after the last blow within which everything must be in place, and within which it
-#: must follow a new wish.
-HEALED, CHANGED = 60, 30
+#: Seconds after the last blow after which what is not in place never will be, and after which what
+#: has not followed a new wish never will; on a busy machine the latter took 17. The figures tell.
+HEALED, CHANGED = 180, 120
 VCPUS = 2
 
 

@@ -260,12 +260,7 @@ class TestPins(DriverTestCase):
 
     def test_a_domain_with_a_busy_monitor_is_refused_in_seconds(self):
         before = self.domain.allowed()
-        os.kill(self.domain.pid, signal.SIGSTOP)
-        occupant = threading.Thread(target=self.domain.lookup().suspend)
-        occupant.start()
-        try:
-            while self.domain.lookup().controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK:
-                time.sleep(0.01)
+        with self.domain.occupied():
             start = time.monotonic()
             change = Placement({vcpu(0): 1})
             message = str(
@@ -274,9 +269,6 @@ class TestPins(DriverTestCase):
             # libvirt would wait for 30
             self.assertLess(time.monotonic() - start, 25)
             self.assertEqual([self.uuid], [found.uuid for found in self.driver.instances()])
-        finally:
-            os.kill(self.domain.pid, signal.SIGCONT)
-            occupant.join()
         self.assertIn("monitor", message)
         self.assertIn(self.uuid, message)
         self.assertEqual(before, self.domain.allowed())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A template changes: twenty real domains follow, all of them or none."""
 
+import contextlib
 from typing import Any
 
 from kongming.tests.functional import test_control_plane
@@ -106,20 +107,28 @@ class FailureTest(RolloutCase):
 
 class KilledTest(RolloutCase):
     def test_killed_on_the_way(self) -> None:
-        rollout_id = self.change()
-        self.eventually(lambda: self.rollout(rollout_id)["done"] >= 5, 60)
-        self.kill_control_plane()
-        self.assertEqual({FIRST, SECOND}, set.union(*self.between))
+        # it gets no further until this one can be asked
+        with self.domains[5].occupied():
+            rollout_id = self.change()
+            self.eventually(lambda: self.rollout(rollout_id)["done"] == 5, 60)
+            self.kill_control_plane()
+        self.assertEqual([{SECOND}] * 5 + [{FIRST}] * 15, self.between)
         found = self.becomes(rollout_id, "completed")
         self.assertEqual((COUNT, COUNT), (found["done"], found["total"]))
         self.assertEqual([{SECOND}] * COUNT, self.where())
 
     def test_killed_on_the_way_back(self) -> None:
-        with cgroup.narrowed(self.domains[12].pid, str(FIRST)):
-            rollout_id = self.change()
+        with cgroup.narrowed(self.domains[12].pid, str(FIRST)), contextlib.ExitStack() as stack:
+            # it gets there, no further back than to the sixth, and not to the end in between
+            with self.domains[12].occupied():
+                rollout_id = self.change()
+                self.eventually(lambda: self.rollout(rollout_id)["done"] == 12, 60)
+                stack.enter_context(self.domains[5].occupied())
             self.becomes(rollout_id, "returning")
+            self.eventually(lambda: self.where()[6] == {FIRST}, 60)
             self.kill_control_plane()
+            stack.close()
             self.becomes(rollout_id, "returned")
-        self.assertEqual({FIRST, SECOND}, set.union(*self.between))
+        self.assertEqual([{SECOND}] * 6 + [{FIRST}] * 14, self.between)
         self.eventually(self.is_applied, 60)
         self.assertEqual([{FIRST}] * COUNT, self.where())
