@@ -3,7 +3,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import oslo_messaging
@@ -87,9 +87,7 @@ def disconnect(connection: oslo_messaging.Transport) -> None:
     if str(connection.conf.transport_url).startswith("fake:"):
         return
     # one that cannot be reached is not waited for: whoever stops has nothing to tell it
-    leaving = threading.Thread(target=connection.cleanup, name="disconnect", daemon=True)
-    leaving.start()
-    leaving.join(_LEAVE_SECONDS)
+    _is_done(connection.cleanup)
 
 
 def server(
@@ -108,6 +106,16 @@ def server(
     )
 
 
+def leave(running: oslo_messaging.MessageHandlingServer) -> None:
+    """Let a server finish the calls under way, and take no more.
+
+    One whose broker is away is not waited for: it would first wait for the broker, and nobody
+    could be answered.
+    """
+    if _is_done(running.stop):
+        running.wait()
+
+
 def client(connection: oslo_messaging.Transport, topic: str, version: str) -> Any:
     """Return a client for a topic at the RPC version that it was written for."""
     return oslo_messaging.get_rpc_client(
@@ -117,3 +125,11 @@ def client(connection: oslo_messaging.Transport, topic: str, version: str) -> An
         # a broker that is away is an answer, too: callers must not wait for its return
         retry=1,
     )
+
+
+def _is_done(leaving: Callable[[], None]) -> bool:
+    """Whether something ends in time; what does not is left to the end of the process."""
+    thread = threading.Thread(target=leaving, name="leaving", daemon=True)
+    thread.start()
+    thread.join(_LEAVE_SECONDS)
+    return not thread.is_alive()

@@ -84,8 +84,7 @@ class AgentManager:
             self._stopping = True
             self._news.notify_all()
         self._metrics.stop()
-        self._server.stop()
-        self._server.wait()
+        rpc.leave(self._server)
         self._worker.stop()
         self._talker.join(_STOP_GRACE)
         self._driver.close()

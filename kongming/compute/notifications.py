@@ -96,8 +96,7 @@ class Listener:
         """Finish the events under way and leave the broker."""
         if self._started.is_set():
             for server in self._servers:
-                server.stop()
-                server.wait()
+                rpc.leave(server)
         rpc.disconnect(self._transport)
 
     def _start(self) -> None:

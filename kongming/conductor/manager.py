@@ -91,20 +91,20 @@ class ConductorManager:
     def start(self) -> None:
         """Begin to answer calls."""
         notices.start(self._conf)
-        self._server.start()
         self._expiry.start()
         self._roller.start()
         self._timekeeper.start()
         if self._listener is not None:
             self._listener.start()
+        # waits for the broker, if that is away; all else goes on meanwhile
+        self._server.start()
         LOG.info("Conductor is ready")
 
     def stop(self) -> None:
         """Finish the calls under way and leave the broker."""
         if self._listener is not None:
             self._listener.stop()
-        self._server.stop()
-        self._server.wait()
+        rpc.leave(self._server)
         self._expiry.stop()
         self._roller.stop()
         self._timekeeper.stop()

@@ -558,6 +558,20 @@ class WorkersTest(ProgramTestCase):
         program.signal(signal.SIGTERM)
         self.assertEqual(0, program.wait())
 
+    def test_without_a_broker(self) -> None:
+        (self.directory / "fleet.yaml").write_text(FLEET)
+        path = self.configure(
+            DEFAULT={"transport_url": f"rabbit://127.0.0.1:{free_port()}/", "host": "one"},
+            agent={"hypervisor": "simulated", "state_dir": self.directory / "state"},
+            simulated={"fleet": self.directory / "fleet.yaml"},
+        )
+        self.run_program("dbsync", "--config-file", path, "upgrade")
+        for name in ("conductor", "agent"):
+            program = self.program(name, "--config-file", path)
+            program.wait_for_output("Connection refused")
+            # far sooner than systemd, or oslo.service, would kill it
+            self.end(program, 20)
+
     def test_stand_alone_agent_without_a_broker(self) -> None:
         (self.directory / "fleet.yaml").write_text(FLEET)
         path = self.configure(
