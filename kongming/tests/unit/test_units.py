@@ -43,6 +43,14 @@ class UnitsTest(base.BareTestCase):
             needed = {"cap_dac_override", "cap_sys_nice", "cap_sys_ptrace"}
             self.assertEqual(needed if name == "kongming-agent" else set(), granted)
 
+    def test_address_families(self) -> None:
+        for name in NAMES:
+            families = set(self.service(name)["RestrictAddressFamilies"].split())
+            needed = {"AF_INET", "AF_INET6", "AF_UNIX"}
+            # over which the kernel tells that a CPU comes or goes
+            needed |= {"AF_NETLINK"} if name == "kongming-agent" else set()
+            self.assertEqual(needed, families)
+
     def test_systemd_agrees(self) -> None:
         analyze = shutil.which("systemd-analyze")
         if analyze is None:
