@@ -19,7 +19,7 @@ from kongming.agent.limits import Limits
 from kongming.agent.metrics import Metrics
 from kongming.agent.observer import Observer
 from kongming.agent.reporter import Reporter
-from kongming.agent.store import Store
+from kongming.agent.store import NotStored, Store
 from kongming.agent.view import View
 from kongming.agent.worker import Worker
 from kongming.conductor.rpcapi import ConductorAPI
@@ -142,16 +142,20 @@ class AgentManager:
             if full:
                 self._worker.sweep()
             self._reporter.add(outcomes)
+            asked = "the fetch of placements"
             try:
                 if fetch:
                     self._fetch()
+                asked = "the report"
                 self._reporter.report(full, moving.values())
             except (exception.Unavailable, oslo_messaging.MessagingException) as error:
                 LOG.warning("Host %s cannot reach a conductor: %s", self._host, error)
             except exception.KongMingError as error:
-                LOG.error("Host %s: a conductor refuses the report: %s", self._host, error.message)
+                LOG.error("Host %s: a conductor refuses %s: %s", self._host, asked, error.message)
             except HypervisorError as error:
                 LOG.error("Host %s cannot be looked at: %s", self._host, error)
+            except NotStored as error:
+                LOG.error("Host %s: %s", self._host, error)
             except Exception:
                 LOG.exception("Host %s: reporting failed; tried again soon", self._host)
             else:

@@ -11,7 +11,7 @@ from kongming import objects
 from kongming.agent import causes, transaction
 from kongming.agent.fights import Fight, Rules
 from kongming.agent.limits import Limits, nonsense
-from kongming.agent.store import Held, Order, Store
+from kongming.agent.store import Held, NotStored, Order, Store
 from kongming.hypervisor.driver import Driver, Event, HypervisorError, InstanceGone, NotNow, Scope
 from kongming.objects.report import CALLED_OFF, RELEASED, USUAL_CAUSES, Cause
 from kongming.topology import cpuset, residency
@@ -112,7 +112,7 @@ class Reconciler:
             return Done()
         except NotNow as error:
             return Done(outcomes + self._postpone(held, memory, error), memory.retry)
-        except (HypervisorError, transaction.NotApplied) as error:
+        except (HypervisorError, transaction.NotApplied, NotStored) as error:
             LOG.error("Pin of instance %s is not applied: %s", uuid, error)
             memory.failed = str(error)
             return Done([*outcomes, self._outcome(held, "failed", str(error))])

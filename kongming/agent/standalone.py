@@ -6,9 +6,10 @@ placements itself, and keeps them in its file, so that the rest is as with condu
 worker thread brings instances to what the file says.
 """
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -18,7 +19,7 @@ from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.metrics import Metrics
 from kongming.agent.observer import Observer
-from kongming.agent.store import Decided, Held, Store
+from kongming.agent.store import Decided, Held, NotStored, Store
 from kongming.agent.view import View
 from kongming.agent.worker import Worker
 from kongming.compute import notifications
@@ -228,7 +229,11 @@ class StandaloneAgent:
                 if outcome.result != RELEASED or held is None or held.wanted is not None:
                     continue
                 if held.generation == outcome.generation:
-                    self._store.remove(outcome.instance_uuid)
+                    try:
+                        self._store.remove(outcome.instance_uuid)
+                    except NotStored as error:
+                        # the next sweep finds it released again
+                        LOG.error("Instance %s: %s", outcome.instance_uuid, error)
 
     def _moves(self, moving: objects.Moving) -> None:
         LOG.info(
@@ -240,23 +245,31 @@ class StandaloneAgent:
         )
 
     def _keep(self) -> None:
-        self._look()
+        with self._tried_again():
+            self._look()
         while not self._stopping.wait(self._interval):
             self._worker.sweep()
-            self._look()
-            try:
-                with self._lock:
-                    self._forget_missing()
-                    self._try_again()
-            except HypervisorError as error:
-                LOG.error("Host %s cannot be looked at: %s", self._host, error)
+            with self._tried_again():
+                self._look()
+            with self._tried_again(), self._lock:
+                self._forget_missing()
+                self._try_again()
+
+    @contextlib.contextmanager
+    def _tried_again(self) -> Iterator[None]:
+        """Log what goes wrong; the next sweep meets it again."""
+        try:
+            yield
+        except HypervisorError as error:
+            LOG.error("Host %s cannot be looked at: %s", self._host, error)
+        except NotStored as error:
+            LOG.error("Host %s: %s", self._host, error)
+        except Exception:
+            LOG.exception("Host %s: looking after it failed; tried again soon", self._host)
 
     def _look(self) -> None:
         if self._metrics.wanted:
-            try:
-                self._observer.look(self._view.host())
-            except HypervisorError as error:
-                LOG.error("Host %s cannot be looked at: %s", self._host, error)
+            self._observer.look(self._view.host())
 
     def _forget_missing(self) -> None:
         """Forget instances that left; a hard reboot takes one away for a moment only."""

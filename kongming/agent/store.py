@@ -86,8 +86,15 @@ class Held:
         return self.generation, self.arrival, self.placement
 
 
+class NotStored(Exception):
+    """A change could not be kept, and is not made; the message names the file and why."""
+
+
 class Store:
-    """The pins of this host, by instance uuid; every change is on disk when it returns."""
+    """The pins of this host, by instance uuid; every change is on disk when it returns.
+
+    Whatever changes something raises `NotStored` if it cannot be kept.
+    """
 
     def __init__(self, directory: str, host: str) -> None:
         self._path = pathlib.Path(directory) / f"placements-{host}.json"
@@ -233,11 +240,15 @@ class Store:
             for held in pins.values()
         ]
         temporary = self._path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        try:
+            with temporary.open("w") as file:
+                json.dump(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError as error:
+            reason = f"its placements cannot be kept in {self._path}: {error.strerror}"
+            raise NotStored(reason) from error
         self._pins = pins
 
     def _load(self) -> None:
@@ -265,8 +276,9 @@ class Store:
         except FileNotFoundError:
             LOG.info("No placements are stored in %s yet", self._path)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            # the conductor knows them too; a broken file must not keep the agent down
-            LOG.error("%s is unreadable and ignored: %r", self._path, error)
+            # a conductor knows them too, if there is one; it must not keep the agent down
+            broken = self._path.replace(self._path.with_suffix(".broken"))
+            LOG.error("%s was unreadable, and is %s now: %r", self._path, broken, error)
 
 
 def _either(one: Placement | None, other: Placement | None) -> Placement | None:

@@ -109,8 +109,13 @@ class Worker:
             name = f"worker-{self._host}-{len(self._threads)}"
             # a driver that does not answer is not waited for; the thread is a daemon
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # whoever has one already takes it, or the next sweep asks again
+                LOG.error("Host %s: instance %s has to wait: %s", self._host, uuid, error)
+            else:
+                self._threads.append(thread)
         self._news.notify()
         return due
 
@@ -139,7 +144,10 @@ class Worker:
                     self._news.wait(next_time and max(0.0, next_time - time.monotonic()))
                     self._idle -= 1
             done = self._bring(uuid, due)
-            self._tell(done.outcomes)
+            try:
+                self._tell(done.outcomes)
+            except Exception:
+                LOG.exception("Instance %s: nobody took note of what became of its pin", uuid)
             with self._news:
                 self._busy.remove(uuid)
                 self._later.pop(uuid, None)

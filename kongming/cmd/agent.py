@@ -2,8 +2,10 @@
 """kongming-agent: places the instances of this host."""
 
 from kongming import hypervisor, service
+from kongming.agent.limits import Limits, LimitsError
 from kongming.agent.manager import AgentManager
 from kongming.agent.standalone import DEFAULT_HANDLERS, StandaloneAgent
+from kongming.agent.store import Store
 from kongming.compute import notifications
 
 
@@ -12,12 +14,17 @@ def main() -> int:
     conf = service.prepare("kongming-agent")
     try:
         hypervisor.find(conf)
-    except hypervisor.NoDriverError as error:
+        if conf.agent.standalone:
+            notifications.check(conf, DEFAULT_HANDLERS)
+        # else each worker would fail in the same way, again and again
+        Limits.from_conf(conf)
+        Store(conf.agent.state_dir, conf.host)
+    except (
+        hypervisor.NoDriverError,
+        notifications.ConfigurationError,
+        LimitsError,
+        OSError,
+    ) as error:
         service.fail("kongming-agent", error)
-    if not conf.agent.standalone:
-        return service.serve(conf, lambda: AgentManager(conf, conf.host, hypervisor.load(conf)))
-    try:
-        notifications.check(conf, DEFAULT_HANDLERS)
-    except notifications.ConfigurationError as error:
-        service.fail("kongming-agent", error)
-    return service.serve(conf, lambda: StandaloneAgent(conf, conf.host, hypervisor.load(conf)))
+    agent = StandaloneAgent if conf.agent.standalone else AgentManager
+    return service.serve(conf, lambda: agent(conf, conf.host, hypervisor.load(conf)))

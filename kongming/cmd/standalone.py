@@ -12,6 +12,7 @@ from oslo_config import cfg
 from oslo_db import exception as db_exception
 
 from kongming import guru, hypervisor, service
+from kongming.agent.limits import LimitsError
 from kongming.agent.manager import AgentManager
 from kongming.api import server
 from kongming.compute import notifications
@@ -34,6 +35,7 @@ def main() -> int:
     except (
         fleet.FleetError,
         HypervisorError,
+        LimitsError,
         hypervisor.NoDriverError,
         server.ConfigurationError,
         notifications.ConfigurationError,

@@ -100,6 +100,17 @@ class HostileConductorTest(base.EmbeddedTestCase):
         self.assertIn(f"The report of host 'one' is refused: {wrong}", self.kongming.log.output)
         self.assertNotIn("cannot reach a conductor", self.kongming.log.output)
 
+    def test_fetch_that_is_refused(self) -> None:
+        def serialize(serializer: Any, context: Any, entity: Any) -> Any:
+            return SERIALIZE(serializer, context, 7 if entity == "one" else entity)
+
+        name = "kongming.rpc._ContextSerializer.serialize_entity"
+        self.useFixture(fixtures.MonkeyPatch(name, serialize))
+        told = "Host one: a conductor refuses the fetch of placements: host: must be"
+        self.pin(VNF, vcpus={"*": "4"})
+        self.eventually(lambda: told in self.kongming.log.output)
+        self.assertNotIn("refuses the report", self.kongming.log.output)
+
 
 def vcpus(cpus: str) -> dict[str, Any]:
     """Return a placement of one vCPU."""

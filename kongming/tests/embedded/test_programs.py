@@ -512,6 +512,24 @@ class WorkersTest(ProgramTestCase):
             )
         self.assert_refused("there is no driver 'colour'", "agent", "--config-file", path)
 
+    def test_agent_that_could_never_work(self) -> None:
+        nowhere = self.directory / "file" / "state"
+        nowhere.parent.touch()
+        for option, value, reason in (
+            ("managed_cpus", "4-x", "[agent] managed_cpus: '4-x' is neither"),
+            ("reserved_memory_mib", "0:much", "[agent] reserved_memory_mib: '0:much' is not"),
+            ("state_dir", nowhere, str(nowhere)),
+        ):
+            agent = {"hypervisor": "simulated", "state_dir": self.directory} | {option: value}
+            path = self.configure(agent=agent)
+            self.assert_refused(reason, "agent", "--config-file", path)
+        state = self.directory / "state"
+        state.mkdir()
+        (state / "agent.conf").write_text("[agent]\nmanaged_cpus = 4-x\n")
+        _, output = self.run_program("standalone", "--port", "0", "--state-dir", state)
+        self.assertIn("kongming-standalone: [agent] managed_cpus: '4-x'", output)
+        self.assertNotIn("Traceback", output)
+
     def test_libvirt_that_is_not_installed(self) -> None:
         path = self.configure()
         # a module of that name whose own import fails as if it were not there

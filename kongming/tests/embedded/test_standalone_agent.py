@@ -180,6 +180,23 @@ class SeveralTest(StandaloneTestCase):
         self.eventually(lambda: agents[1]._store.get(A) is not None)
         self.eventually(lambda: agents[0]._store.get(A) is None)
 
+    def test_full_disk(self) -> None:
+        self.configuration.set("update_resources_interval", 1, "agent")
+        self.configuration.set("state_dir", str(self.directory / "state"), "agent")
+        agent = self.start()
+        self.tell(A, "4")
+        self.eventually(lambda: self.cpus(A) == [16, 16])
+        (self.directory / "state").rename(self.directory / "elsewhere")
+        # it cannot forget the one, nor take the other
+        self.fleet.migrate(A, "two")
+        self.tell(B, "4")
+        words = "Host one: its placements cannot be kept in"
+        self.eventually(lambda: words in self.log.output)
+        (self.directory / "elsewhere").rename(self.directory / "state")
+        self.eventually(lambda: agent._store.get(A) is None)
+        self.tell(B, "4")
+        self.eventually(lambda: self.cpus(B) == [16, 16])
+
 
 class RoomTest(StandaloneTestCase):
     """A wish that finds no room is kept, and tried again with each sweep."""

@@ -102,6 +102,23 @@ class ReconcilerTestCase(base.AgentTestCase):
         self.driver.writes.clear()
 
 
+class FullDiskTest(ReconcilerTestCase):
+    """What cannot be written down in advance is not carried out."""
+
+    def test_until_there_is_room(self) -> None:
+        self.hold(pin())
+        before = self.both()
+        state = self.directory / "state"
+        state.rename(self.directory / "elsewhere")
+        ((result, reason, *_),) = self.bring()
+        self.assertEqual("failed", result)
+        self.assertIn("its placements cannot be kept in", reason)
+        self.assertEqual(before, self.both())
+        self.assertNotIn("Traceback", self.log.output)
+        (self.directory / "elsewhere").rename(state)
+        self.assertEqual([("applied", None, 1, FULL)], self.bring(retry=True))
+
+
 class ApplyTest(ReconcilerTestCase):
     def test_apply(self) -> None:
         self.hold(pin(generation=3))

@@ -9,7 +9,7 @@ import hypothesis
 from hypothesis import strategies
 
 from kongming import objects
-from kongming.agent.store import Held, Store
+from kongming.agent.store import Held, NotStored, Store
 from kongming.tests import base as tests_base
 from kongming.tests.unit.agent.base import FULL, NOVA, OFF, VCPU_0, VNF, pin
 from kongming.topology.placement import EMULATOR, Placement
@@ -142,8 +142,9 @@ class StoreTest(tests_base.TestCase):
     def test_what_cannot_be_written_is_not_held(self) -> None:
         self.store.replace([pin(VNF)])
         shutil.rmtree(self.directory / "lib" / "state")
-        self.assertRaises(OSError, self.store.replace, [pin(VNF, generation=2), pin(NOVA)])
-        self.assertRaises(OSError, self.store.carried_out, VNF, 0, FULL, OTHER)
+        with self.assertRaisesRegex(NotStored, "state/placements-one.json: No such file"):
+            self.store.replace([pin(VNF, generation=2), pin(NOVA)])
+        self.assertRaises(NotStored, self.store.carried_out, VNF, 0, FULL, OTHER)
         self.assertEqual([Held(VNF, 1, FULL)], self.store.all())
         # so that it is still a change once the disk is back
         (self.directory / "lib" / "state").mkdir()
@@ -187,7 +188,10 @@ class BrokenFileTest(tests_base.TestCase):
         self.assertFalse(self.broken(self.whole))
         for length in range(0, len(self.whole), 7):
             self.assertTrue(self.broken(self.whole[:length]), length)
-        self.assertIn("unreadable and ignored", self.log.output)
+        self.assertIn("placements-one.json was unreadable", self.log.output)
+        # nothing is lost to whoever wants to look
+        kept = self.directory / "placements-one.broken"
+        self.assertEqual(self.whole[:length], kept.read_bytes())
 
     def test_garbage(self) -> None:
         entry = json.loads(self.whole)[0]

@@ -116,6 +116,26 @@ class WorkerTest(base.AgentTestCase):
         self.gated.refuse = False
         self.assertEqual((VNF, "applied"), self.hear())
 
+    def test_goes_on_when_nobody_takes_note(self) -> None:
+        hear = self.tell
+
+        def deaf(outcomes: list[objects.Outcome]) -> None:
+            self.worker._tell = hear
+            raise ZeroDivisionError
+
+        self.worker._tell = deaf
+        self.hold(pin(NOVA, SMALL))
+        eventually(lambda: "ZeroDivisionError" in self.log.output)
+        self.worker.sweep()
+        self.assertEqual((NOVA, "applied"), self.hear())
+
+    def test_machine_that_has_no_thread_to_spare(self) -> None:
+        with fixtures.MonkeyPatch("threading.Thread.start", _refuse):
+            self.hold(pin(NOVA, SMALL))
+        self.assertIn(f"instance {NOVA} has to wait: can't start new thread", self.log.output)
+        self.worker.sweep()
+        self.assertEqual((NOVA, "applied"), self.hear())
+
     def test_missed_events(self) -> None:
         self.hold(pin(NOVA, SMALL))
         self.assertEqual((NOVA, "applied"), self.hear())
@@ -140,3 +160,7 @@ class WorkerTest(base.AgentTestCase):
             self.worker.stop()
             self.assertLess(time.monotonic() - begin, 5)
         self.gated.gate.set()
+
+
+def _refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
