@@ -186,7 +186,7 @@ class Kernel:
         """Yield the pid of an instance.
 
         The process may end at any moment: FileNotFoundError and ProcessLookupError in the
-        block leave as InstanceGone, PermissionError as HypervisorError.
+        block leave as InstanceGone, other kinds of OSError as HypervisorError.
         """
         pid = self._pids.get(uuid)
         if pid is None or self._uuid_of(pid) != uuid:
@@ -203,6 +203,11 @@ class Kernel:
             raise HypervisorError(
                 f"may not look at the process of instance {uuid}{what}, or not place its threads:"
                 f" the agent lacks {_CAPABILITIES}"
+            ) from error
+        except OSError as error:
+            # such as too many open files: a transaction has to be undone then, too
+            raise HypervisorError(
+                f"the process of instance {uuid} cannot be looked at: {error}"
             ) from error
 
     def _find(self, uuid: str) -> int | None:

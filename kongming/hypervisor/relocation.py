@@ -47,7 +47,10 @@ class Relocation(Move):
     def undo(self) -> None:
         """Bring the pages back, and then the limits; see `Move.undo`."""
         with self._process() as pid:
-            groups, was = Groups(pid), self._was or {}
+            groups = Groups(pid)
+            # a vCPU or an I/O thread may have been unplugged meanwhile
+            there = groups.parts("cpuset")
+            was = {part: text for part, text in (self._was or {}).items() if part in there}
             homes = cpuset.from_members(residency.per_node(self._move.before))
             for part in was:
                 # they may be narrower by now

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A procfs made of files stands in for the kernel."""
 
+import errno
 import pathlib
 import shutil
 import subprocess
@@ -116,6 +117,16 @@ class TestKernel(testtools.TestCase):
             ),
             self.kernel.placement(UUID),
         )
+
+    def test_machine_that_has_run_out_of_something(self):
+        self._qemu(40, UUID)
+
+        def refuse(tid):
+            raise OSError(errno.ENFILE, "Too many open files in system")
+
+        kernel = Kernel(str(self.root), refuse, "6.18.0")
+        error = self.assertRaises(HypervisorError, kernel.placement, UUID)
+        self.assertIn("Too many open files in system", str(error))
 
     def test_emulated_vcpus(self):
         self._qemu(40, UUID)
