@@ -3,6 +3,7 @@
 
 import collections
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,13 +15,16 @@ from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Done, Reconciler
 from kongming.agent.store import Store
-from kongming.hypervisor.driver import Driver, Event
+from kongming.hypervisor.driver import Driver, Event, NotNow
 
 LOG = logging.getLogger(__name__)
 
 #: How many instances are worked on at once. libvirtd takes five requests of a connection at a
 #: time: one is left for the reports even if the QEMUs of so many instances answer nothing.
 MOST_AT_ONCE = 4
+#: Of how many instances the memory moves at once. They do not count among the others: a move may
+#: take minutes, and asks the kernel alone.
+MOST_MOVES = 4
 _STOP_GRACE = 5.0
 
 
@@ -53,14 +57,19 @@ class Worker:
     ) -> None:
         self._host = host
         self._store = store
-        self._reconciler = Reconciler(driver, store, limits, rules, moves)
+        self._reconciler = Reconciler(driver, store, limits, rules, self._moves)
         self._tell = tell
-        # guards all below; notified when there is something to do
-        self._news = threading.Condition()
+        self._tell_moves = moves
+        # guards all below
+        lock = threading.RLock()
+        # notified when there is something to do, and when a move has ended
+        self._news, self._turn = threading.Condition(lock), threading.Condition(lock)
         self._stopping = False
         self._due: collections.OrderedDict[str, _Due] = collections.OrderedDict()
         self._later: dict[str, float] = {}
         self._busy: set[str] = set()
+        # those of them whose memory moves, or waits for its turn, in order
+        self._moving: dict[str, None] = {}
         self._threads: list[threading.Thread] = []
         self._idle = 0
 
@@ -73,6 +82,7 @@ class Worker:
         with self._news:
             self._stopping = True
             self._news.notify_all()
+            self._turn.notify_all()
         end = time.monotonic() + _STOP_GRACE
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -101,10 +111,15 @@ class Worker:
 
     def _ask(self, uuid: str) -> _Due:
         due = self._due.setdefault(uuid, _Due())
-        if uuid in self._busy:
-            # its pins raise an event each, and would wake others in vain
-            return due
-        enough = len(self._due) <= self._idle or len(self._threads) == MOST_AT_ONCE
+        # the pins of one that is busy raise an event each, and would wake others in vain
+        if uuid not in self._busy:
+            self._wake()
+        return due
+
+    def _wake(self) -> None:
+        """Have a thread look for something to do; make another one if that is too few."""
+        working = len(self._threads) - len(self._moving)
+        enough = len(self._due) <= self._idle or working >= MOST_AT_ONCE
         if not (enough or self._stopping):
             name = f"worker-{self._host}-{len(self._threads)}"
             # a driver that does not answer is not waited for; the thread is a daemon
@@ -113,17 +128,36 @@ class Worker:
                 thread.start()
             except RuntimeError as error:
                 # whoever has one already takes it, or the next sweep asks again
-                LOG.error("Host %s: instance %s has to wait: %s", self._host, uuid, error)
+                LOG.error("Host %s: some instances have to wait: %s", self._host, error)
             else:
                 self._threads.append(thread)
         self._news.notify()
-        return due
+
+    def _moves(self, moving: objects.Moving) -> None:
+        """Pass a word on; before the first step of a move, let others have the place of this one.
+
+        :raises NotNow: the agent ends before it is its turn
+        """
+        self._tell_moves(moving)
+        uuid = moving.instance_uuid
+        with self._news:
+            if uuid in self._moving:
+                return
+            self._moving[uuid] = None
+            self._wake()
+            self._turn.wait_for(
+                lambda: self._stopping or uuid in itertools.islice(self._moving, MOST_MOVES)
+            )
+            if self._stopping:
+                raise NotNow("the agent ends")
 
     def _take(self) -> tuple[str, _Due] | None:
         now = time.monotonic()
         for uuid in [uuid for uuid, when in self._later.items() if when <= now]:
             del self._later[uuid]
             self._due.setdefault(uuid, _Due())
+        if len(self._busy) - len(self._moving) >= MOST_AT_ONCE:
+            return None
         for uuid in self._due:
             if uuid not in self._busy:
                 self._busy.add(uuid)
@@ -150,6 +184,8 @@ class Worker:
                 LOG.exception("Instance %s: nobody took note of what became of its pin", uuid)
             with self._news:
                 self._busy.remove(uuid)
+                self._moving.pop(uuid, None)
+                self._turn.notify_all()
                 self._later.pop(uuid, None)
                 if done.again is not None:
                     self._later[uuid] = time.monotonic() + done.again

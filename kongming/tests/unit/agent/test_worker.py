@@ -12,11 +12,12 @@ from kongming.agent import worker
 from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.store import Store
-from kongming.hypervisor.driver import Event, NotNow, Scope
+from kongming.hypervisor.driver import Event, Move, NotNow, Scope
 from kongming.tests.base import eventually
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import FULL, NOVA, VCPU_0, VNF, pin
-from kongming.topology.placement import Placement
+from kongming.topology.placement import MEMORY, Placement
+from kongming.topology.residency import Progress
 
 SMALL = Placement({VCPU_0: 1 << 6})
 
@@ -43,10 +44,34 @@ class Gated(base.CountingDriver):
         return super().read(uuid, scope)
 
 
-class WorkerTest(base.AgentTestCase):
+class Slow(base.CountingDriver):
+    """Memory waits for a gate before each step."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.gate = threading.Event()
+        self.begun: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def move(self, uuid: str, mask: int) -> Move:
+        move = super().move(uuid, mask)
+        step = move.__class__.__next__
+
+        class Waiting(move.__class__):  # type: ignore[misc,name-defined]
+            def __next__(waiting) -> Progress:  # noqa: N805
+                self.begun.put(uuid)
+                self.gate.wait(20)
+                return step(waiting)
+
+        move.__class__ = Waiting
+        return move
+
+
+class WorkerTestCase(base.AgentTestCase):
+    made: type[Gated | Slow]
+
     def setUp(self) -> None:
         super().setUp()
-        self.driver = self.gated = Gated(self.fleet, "one")
+        self.driver = self.gated = self.made(self.fleet, "one")
         self.addCleanup(self.gated.gate.set)
         self.store = Store(str(self.directory), "one")
         self.told: queue.SimpleQueue[objects.Outcome] = queue.SimpleQueue()
@@ -73,6 +98,11 @@ class WorkerTest(base.AgentTestCase):
     def hear(self) -> tuple[str, str]:
         outcome = self.told.get(timeout=10)
         return outcome.instance_uuid, outcome.result
+
+
+class WorkerTest(WorkerTestCase):
+    made = Gated
+    gated: Gated
 
     def test_one_that_hangs_holds_up_nobody_else(self) -> None:
         self.hold(pin(VNF), pin(NOVA, SMALL))
@@ -132,7 +162,7 @@ class WorkerTest(base.AgentTestCase):
     def test_machine_that_has_no_thread_to_spare(self) -> None:
         with fixtures.MonkeyPatch("threading.Thread.start", _refuse):
             self.hold(pin(NOVA, SMALL))
-        self.assertIn(f"instance {NOVA} has to wait: can't start new thread", self.log.output)
+        self.assertIn("some instances have to wait: can't start new thread", self.log.output)
         self.worker.sweep()
         self.assertEqual((NOVA, "applied"), self.hear())
 
@@ -159,6 +189,52 @@ class WorkerTest(base.AgentTestCase):
             begin = time.monotonic()
             self.worker.stop()
             self.assertLess(time.monotonic() - begin, 5)
+        self.gated.gate.set()
+
+
+class MovesTest(WorkerTestCase):
+    """Memory that moves, perhaps for minutes, takes nobody's place."""
+
+    made = Slow
+    gated: Slow
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("MOST_AT_ONCE", "MOST_MOVES"):
+            self.useFixture(fixtures.MonkeyPatch(f"kongming.agent.worker.{name}", 1))
+
+    def test_others_do_not_wait(self) -> None:
+        self.hold(pin(VNF), pin(NOVA, SMALL))
+        self.assertEqual((NOVA, "applied"), self.hear())
+        self.assertEqual(VNF, self.gated.begun.get(timeout=10))
+        self.store.replace([pin(VNF), pin(NOVA, SMALL, generation=2)])
+        self.worker.bring([NOVA])
+        self.assertEqual((NOVA, "applied"), self.hear())
+        self.gated.gate.set()
+        self.assertEqual((VNF, "applied"), self.hear())
+        self.assertEqual(FULL, self.live())
+
+    def test_one_after_the_other(self) -> None:
+        wanted = Placement({MEMORY: 0b10})
+        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
+        first = self.gated.begun.get(timeout=10)
+        (second,) = {VNF, NOVA} - {first}
+        self.eventually(lambda: second in self.worker._moving)
+        self.assertTrue(self.gated.begun.empty())
+        self.gated.gate.set()
+        self.assertEqual([(first, "applied"), (second, "applied")], [self.hear(), self.hear()])
+
+    def test_stop_does_not_wait_for_who_has_no_turn(self) -> None:
+        wanted = Placement({MEMORY: 0b10})
+        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
+        (second,) = {VNF, NOVA} - {self.gated.begun.get(timeout=10)}
+        self.eventually(lambda: second in self.worker._moving)
+        before = self.live(second)
+        with fixtures.MonkeyPatch("kongming.agent.worker._STOP_GRACE", 0.3):
+            self.worker.stop()
+        self.eventually(lambda: second not in self.worker._moving)
+        self.assertEqual(before, self.live(second))
+        self.assertTrue(self.told.empty())
         self.gated.gate.set()
 
 
