@@ -79,7 +79,7 @@ class Metrics(registry.Collector):
         held = {each.instance_uuid for each in self._store.all()}
         yield _gauge(
             "kongming_pin_state",
-            "1 for what last became of a pin: applied or failed.",
+            "1 for what last became of a pin: applied, drifted or failed.",
             ("instance_uuid", "state"),
             {key: 1 for key in self.tally.states.items() if key[0] in held},
         )

@@ -12,8 +12,8 @@ class Tally:
     """Counts outcomes; any thread may call.
 
     ``drifts`` is how often a pin in place was found to be so no more, ``repairs`` how often it
-    was brought back at once, ``failures`` how often one could not be applied; trying in vain
-    again is no further failure.
+    was brought back at once, ``failures`` how often one could not be applied; to be left alone is
+    no further drift, and trying in vain again no further failure.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Tally:
 
     @property
     def states(self) -> dict[str, str]:
-        """The last result for each instance: ``applied`` or ``failed``."""
+        """The last result for each instance: ``applied``, ``drifted`` or ``failed``."""
         with self._lock:
             return {uuid: result for uuid, (result, _) in self._last.items()}
 
@@ -33,7 +33,7 @@ class Tally:
             for outcome in outcomes:
                 now = outcome.result, outcome.generation
                 before = self._last.get(outcome.instance_uuid, ("", 0))
-                self.drifts += outcome.result == "drifted"
+                self.drifts += outcome.result == "drifted" != before[0]
                 self.repairs += outcome.result == "applied" and before[0] == "drifted"
                 self.failures += outcome.result == "failed" and before != now
                 self._last[outcome.instance_uuid] = now

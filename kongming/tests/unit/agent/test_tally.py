@@ -37,6 +37,13 @@ class TallyTest(base.TestCase):
         self.tally.add(outcomes("drifted"))
         self.assertEqual((2, 1, 0), self.numbers())
 
+    def test_what_is_left_alone_counts_once(self) -> None:
+        self.tally.add(outcomes("applied", "drifted", "drifted", "drifted"))
+        self.assertEqual((1, 0, 0), self.numbers())
+        self.assertEqual({VNF: "drifted"}, self.tally.states)
+        self.tally.add(outcomes("drifted", "applied", "drifted"))
+        self.assertEqual((2, 1, 0), self.numbers())
+
     def test_failure_counts_once(self) -> None:
         self.tally.add(outcomes("failed", "failed"))
         self.assertEqual((0, 0, 1), self.numbers())
