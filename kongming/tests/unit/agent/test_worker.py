@@ -4,6 +4,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 
 import fixtures
 
@@ -44,6 +45,22 @@ class Gated(base.CountingDriver):
         return super().read(uuid, scope)
 
 
+class Waiting(Move):
+    """A move that tells of each step, and waits for a gate."""
+
+    def __init__(self, move: Move, tell: Callable[[], None], gate: threading.Event) -> None:
+        self.warnings = move.warnings
+        self._move, self._tell, self._gate = move, tell, gate
+
+    def __next__(self) -> Progress:
+        self._tell()
+        self._gate.wait(20)
+        return next(self._move)
+
+    def undo(self) -> None:
+        self._move.undo()
+
+
 class Slow(base.CountingDriver):
     """Memory waits for a gate before each step."""
 
@@ -53,17 +70,7 @@ class Slow(base.CountingDriver):
         self.begun: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def move(self, uuid: str, mask: int) -> Move:
-        move = super().move(uuid, mask)
-        step = move.__class__.__next__
-
-        class Waiting(move.__class__):  # type: ignore[misc,name-defined]
-            def __next__(waiting) -> Progress:  # noqa: N805
-                self.begun.put(uuid)
-                self.gate.wait(20)
-                return step(waiting)
-
-        move.__class__ = Waiting
-        return move
+        return Waiting(super().move(uuid, mask), lambda: self.begun.put(uuid), self.gate)
 
 
 class WorkerTestCase(base.AgentTestCase):

@@ -8,6 +8,7 @@ import shutil
 import fixtures
 
 from kongming.hypervisor import pages, relocation
+from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.kernel import Kernel
 from kongming.tests import base
 from kongming.topology.residency import Progress
@@ -51,8 +52,8 @@ class UndoTest(base.BareTestCase):
         (process / "stat").write_text(f"40 (qemu) S {' 0' * 18} 7 0\n")
         (process / "fd").mkdir()
         (self.proc / "1").mkdir()
-        real, proc = relocation.Groups, str(self.proc)
-        self.useFixture(fixtures.MonkeyPatch(GROUPS, lambda pid: real(pid, proc)))
+        proc = str(self.proc)
+        self.useFixture(fixtures.MonkeyPatch(GROUPS, lambda pid: Groups(pid, proc)))
         self.useFixture(fixtures.MonkeyPatch("kongming.hypervisor.pages.Move", Carried))
         for name in ("pinning", "movers"):
             path = f"kongming.hypervisor.obstacles.{name}"
