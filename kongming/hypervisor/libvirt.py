@@ -381,7 +381,9 @@ class _Daemon:
         except libvirt.libvirtError as error:
             message = error.get_error_message()
             if not _is_alive(connection):
-                self._lost.set()
+                # there may be another one by now, which is none the worse
+                if connection is self._connection:
+                    self._lost.set()
                 raise self._gone(message) from error
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 raise InstanceGone(f"instance {uuid} is not on this host") from error

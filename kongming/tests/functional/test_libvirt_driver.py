@@ -484,6 +484,19 @@ class TestEvents(DriverTestCase):
         self.driver.write(self.domain.uuid, Scope.LIVE, Placement({vcpu(0): 1}))
         self.assert_event(self.domain.uuid, Event.TUNED)
 
+    def test_a_connection_of_the_daemon_before(self):
+        def ask():
+            with self.driver._daemon.answers() as connection:
+                self.stop_daemon()
+                self.start_daemon()
+                self.assert_event("", Event.MISSED)
+                connection.getLibVersion()
+
+        self.assertRaises(NotNow, ask)
+        # the new one stays
+        self.assertRaises(queue.Empty, self.events.get, timeout=1)
+        self.assertEqual(1, self.log.output.count("connecting again"))
+
     def test_a_driver_that_starts_before_the_daemon(self):
         self.stop_daemon()
         driver = self.new_driver()
