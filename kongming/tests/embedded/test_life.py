@@ -2,6 +2,8 @@
 """What becomes of a pin while its instance, its host and KongMing live on."""
 
 import concurrent.futures
+import errno
+import re
 import time
 from typing import Any
 
@@ -382,6 +384,20 @@ class RestartTest(LifeTestCase):
         self.addCleanup(agent.stop)
         self.fleet.hard_reboot(VNF)
         self.eventually(lambda: self.observed() == PLACED)
+
+
+class FullDiskTest(LifeTestCase):
+    def test_log_says_so_until_there_is_room(self) -> None:
+        def refuse(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with fixtures.MonkeyPatch("os.fsync", refuse):
+            self.pin(**WISH)
+            pattern = "Host one: its placements cannot be kept in .*/placements-one.json: No space"
+            self.eventually(lambda: re.search(pattern, self.kongming.log.output))
+        self.wait_for("applied")
+        self.assertEqual(PLACED, self.observed())
+        self.assertNotIn("Traceback", self.kongming.log.output)
 
 
 class RaceTest(LifeTestCase):
