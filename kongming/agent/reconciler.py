@@ -40,7 +40,8 @@ class Done:
 class _Memory:
     """What is remembered of one order for an instance that runs.
 
-    ``failed`` is why, if it did; ``unfinished`` tells that some part may be on its way;
+    ``failed`` is why, if it did; ``drift`` is what was said of the one that is left alone;
+    ``unfinished`` tells that some part may be on its way;
     ``parts`` are those that there were when all was last in place; ``astray``: pages are known to
     be elsewhere.
     """
@@ -48,6 +49,7 @@ class _Memory:
     order: Order
     fight: Fight
     failed: str | None = None
+    drift: str = ""
     unfinished: bool = False
     astray: bool = False
     parts: frozenset[Part] = frozenset()
@@ -148,16 +150,18 @@ class Reconciler:
         moved_here = None
         if differences and was_in_place:
             cause = self._cause(held, target.live, live, memory)
-            LOG.warning("Instance %s drifted (%s): %s", uuid, cause, differences)
+            reason: str = differences
+            pause: float | None = 0  # None: until it is asked for again
             if cause not in USUAL_CAUSES:
                 memory.astray = not target.differences(live)
-                if not held.enforce:
-                    outcomes.append(self._outcome(held, "drifted", differences, cause))
-                    return None
-                if pause := memory.fight.left_alone(self._clock(), differences):
-                    outcomes.append(self._outcome(held, "drifted", memory.fight.reason, cause))
-                    return pause
-            outcomes.append(self._outcome(held, "drifted", differences, cause))
+                pause = memory.fight.left_alone(self._clock(), reason) if held.enforce else None
+                reason = memory.fight.reason if pause else reason
+            if reason != memory.drift:
+                LOG.warning("Instance %s drifted (%s): %s", uuid, cause, reason)
+            outcomes.append(self._outcome(held, "drifted", reason, cause))
+            if pause != 0:
+                memory.drift = reason
+                return pause
         elif differences and uuid in self._arrived:
             moved_here = Cause.MIGRATION
         # what is in place already may stay there, and what is released goes where it may
@@ -172,7 +176,7 @@ class Reconciler:
         if thorough:
             memory.unfinished = True
             receipt = self._carry_out(held, process, target, given, live, resident)
-        memory.unfinished, memory.astray, memory.failed = False, False, None
+        memory.unfinished, memory.astray, memory.failed, memory.drift = False, False, None, ""
         memory.parts = frozenset(live.places)
         self._arrived.discard(uuid)
         self._store.confirm(held, process)

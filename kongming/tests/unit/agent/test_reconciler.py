@@ -334,6 +334,7 @@ class EnforceTest(ReconcilerTestCase):
         for retry in (False, True):
             self.assertEqual([("drifted", "libvirt_client")], self.causes(retry=retry))
         self.assertEqual([], self.driver.writes)
+        self.assertEqual(1, self.log.output.count(f"Instance {VNF} drifted"))
         self.fleet.tamper(VNF, VCPU_0, FULL[VCPU_0])
         self.assertEqual([("applied", None)], self.causes())
 
@@ -382,6 +383,9 @@ class FightTest(ReconcilerTestCase):
             self.assertEqual([("drifted", reason, 1, FULL)], self.bring(retry=retry))
             self.assertEqual(40, self.done.again)
         self.assertEqual(writes, len(self.driver.writes))
+        # each repair, and once that there are none for a while
+        self.assertEqual(RULES.threshold + 1, self.log.output.count(f"Instance {VNF} drifted"))
+        self.assertIn(f"drifted (libvirt_client): {reason}", self.log.output)
 
     def test_pauses_become_longer(self) -> None:
         self.applied()
