@@ -106,6 +106,9 @@ class Reconciler:
             if memory.failed is not None and not retry:
                 self._driver.scopes(uuid)  # gone? then its next start is a new chance
                 return Done([self._outcome(held, "failed", memory.failed)])
+            if retry:
+                # to find no process for one that is off the kernel has to be asked about all
+                self._driver.scopes(uuid)
             again = self._bring(held, memory, retry, outcomes)
             memory.busy_since, memory.retry = None, FIRST_RETRY
             return Done(outcomes, again)

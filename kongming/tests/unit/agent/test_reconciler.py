@@ -102,6 +102,20 @@ class ReconcilerTestCase(base.AgentTestCase):
         self.driver.writes.clear()
 
 
+class OffTest(ReconcilerTestCase):
+    def test_sweep_looks_for_no_process(self) -> None:
+        self.hold(pin(OFF, SMALL))
+        asked: list[str] = []
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "kongming.tests.unit.agent.base.CountingDriver.process",
+                lambda driver, uuid: asked.append(uuid),
+            )
+        )
+        self.assertEqual([], self.bring(OFF, retry=True))
+        self.assertEqual([], asked)
+
+
 class FullDiskTest(ReconcilerTestCase):
     """What cannot be written down in advance is not carried out."""
 
