@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messaging between API, conductors and agents over oslo.messaging."""
 
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import kombu.exceptions
 import oslo_messaging
 from oslo_config import cfg
 from oslo_messaging.rpc import dispatcher
@@ -125,6 +127,18 @@ def client(connection: oslo_messaging.Transport, topic: str, version: str) -> An
         # a broker that is away is an answer, too: callers must not wait for its return
         retry=1,
     )
+
+
+@contextlib.contextmanager
+def delivery() -> Iterator[None]:
+    """Let all that is said of a broker that is away leave as MessageDeliveryFailure.
+
+    Where oslo.messaging needs another connection, its own library says so, in other words.
+    """
+    try:
+        yield
+    except kombu.exceptions.OperationalError as error:
+        raise oslo_messaging.MessageDeliveryFailure(str(error)) from error
 
 
 def _is_done(leaving: Callable[[], None]) -> bool:

@@ -20,5 +20,8 @@ class AgentAPI:
         """Tell the agent of a host to fetch its placements; does not wait for it.
 
         It may be lost: the agent also fetches them with each full report.
+
+        :raises oslo_messaging.MessagingException: the broker is away
         """
-        self._client.prepare(server=host, version="1.0").cast(context, "placements_changed")
+        with rpc.delivery():
+            self._client.prepare(server=host, version="1.0").cast(context, "placements_changed")

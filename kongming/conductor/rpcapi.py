@@ -59,7 +59,8 @@ class ConductorAPI:
         if not self._reachable.wait(_PATIENCE):
             raise exception.ControlPlaneUnavailable(_NO_BROKER)
         try:
-            self._client.prepare(version=_VERSION, timeout=seconds).call(context, "ping")
+            with rpc.delivery():
+                self._client.prepare(version=_VERSION, timeout=seconds).call(context, "ping")
         except oslo_messaging.MessagingTimeout as error:
             reason = f"No conductor answers within {seconds:g} s."
             raise exception.ControlPlaneUnavailable(reason) from error
@@ -312,7 +313,8 @@ class ConductorAPI:
         # the broker there without end, which nobody's request must do.
         while not self._reachable.is_set():
             try:
-                self._client.prepare(version="1.0", timeout=1).call(service_context(), "ping")
+                with rpc.delivery():
+                    self._client.prepare(version="1.0", timeout=1).call(service_context(), "ping")
             except oslo_messaging.MessagingTimeout:
                 LOG.info("The message broker is there; no conductor is yet")
             except oslo_messaging.MessagingException as error:
@@ -325,7 +327,8 @@ class ConductorAPI:
         if not self._reachable.wait(_PATIENCE):
             raise exception.ControlPlaneUnavailable(_NO_BROKER)
         try:
-            return self._client.prepare(version=version).call(context, method, **arguments)
+            with rpc.delivery():
+                return self._client.prepare(version=version).call(context, method, **arguments)
         except oslo_messaging.MessagingTimeout as error:
             raise exception.ControlPlaneUnavailable(seconds=self._timeout) from error
         except oslo_messaging.MessageDeliveryFailure as error:

@@ -96,6 +96,17 @@ class AnswersTest(ManagerTestCase):
             )
             self.assertIs(getattr(exception, expected), error.exc_info[0])
 
+    def test_broker_that_is_away_is_no_failure(self) -> None:
+        """Where the connection is yet to be made, its library has words of its own."""
+        self.configuration.set("transport_url", "rabbit://127.0.0.1:1/")
+        transport = rpc.transport(self.conf)
+        self.addCleanup(rpc.disconnect, transport)
+        self.manager._agents = rpcapi.AgentAPI(transport)
+        self.run_instances(A)
+        stored = self.manager.create_pin(self.context, self.pin(A, "4"), wait=False)
+        self.assertEqual("pending", stored.status)
+        self.assertIn("Could not tell the agent of host one", self.log.output)
+
     def test_agent_that_cannot_be_told_is_no_failure(self) -> None:
         def fail(*_: Any) -> None:
             raise oslo_messaging.MessageDeliveryFailure("the broker is away")
