@@ -92,6 +92,8 @@ class Worker:
         with self._news:
             for uuid in uuids:
                 self._ask(uuid)
+            # what waits for its turn may be wanted no more
+            self._turn.notify_all()
 
     def sweep(self) -> None:
         """Bring all instances to their placements, also those that failed."""
@@ -146,10 +148,23 @@ class Worker:
             self._moving[uuid] = None
             self._wake()
             self._turn.wait_for(
-                lambda: self._stopping or uuid in itertools.islice(self._moving, MOST_MOVES)
+                lambda: (
+                    self._stopping
+                    or uuid in itertools.islice(self._moving, MOST_MOVES)
+                    or not self._is_wanted(moving)
+                )
             )
             if self._stopping:
                 raise NotNow("the agent ends")
+
+    def _is_wanted(self, moving: objects.Moving) -> bool:
+        """Whether nobody has called a move off, or changed the wish; else it is told so itself."""
+        held = self._store.get(moving.instance_uuid)
+        return (
+            held is not None
+            and (held.generation, held.arrival) == (moving.generation, moving.arrival)
+            and not held.cancelled
+        )
 
     def _take(self) -> tuple[str, _Due] | None:
         now = time.monotonic()

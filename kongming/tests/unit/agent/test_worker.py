@@ -231,6 +231,20 @@ class MovesTest(WorkerTestCase):
         self.gated.gate.set()
         self.assertEqual([(first, "applied"), (second, "applied")], [self.hear(), self.hear()])
 
+    def test_called_off_before_its_turn(self) -> None:
+        wanted = Placement({MEMORY: 0b10})
+        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
+        first = self.gated.begun.get(timeout=10)
+        (second,) = {VNF, NOVA} - {first}
+        self.eventually(lambda: second in self.worker._moving)
+        before = self.live(second)
+        self.store.replace([pin(first, wanted), pin(second, wanted, cancelled=True)])
+        self.worker.bring([second])
+        self.assertEqual((second, "failed"), self.hear())
+        self.assertEqual(before, self.live(second))
+        self.assertTrue(self.gated.begun.empty())
+        self.gated.gate.set()
+
     def test_stop_does_not_wait_for_who_has_no_turn(self) -> None:
         wanted = Placement({MEMORY: 0b10})
         self.hold(pin(VNF, wanted), pin(NOVA, wanted))
