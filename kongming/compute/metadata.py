@@ -8,7 +8,7 @@ is not among its fields.
 import json
 from typing import Any
 
-from kongming.topology import cpuset
+from kongming.topology import cpuset, layout
 from kongming.topology.wish import EVERY, Wish, WishError
 
 #: What users may wish for there.
@@ -66,6 +66,7 @@ def fields_in(data: Any) -> dict[str, Any]:
     for name in ("iothreads", "vcpus"):
         _check(name, data.get(name, {}))
     _check("memory", data.get("memory", {}), _MEMORY_FIELDS)
+    layout.check_keys("numa_nodes", data.get("numa_nodes"))
     fields: dict[str, Any] = data
     return fields
 

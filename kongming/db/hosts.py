@@ -86,4 +86,5 @@ def _documents(
     session: orm.Session, column: orm.InstrumentedAttribute[Any], names: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     query = sa.select(Host.name, column).where(Host.name.in_(names), column.is_not(None))
-    return {row.name: row[1] for row in session.execute(query)}
+    # of a host that has not told yet an empty document is stored
+    return {row.name: row[1] for row in session.execute(query) if row[1]}

@@ -11,6 +11,8 @@ MAX_NODES = 64
 MAX_VCPUS = 4096
 #: 64 TiB, what one x86-64 guest can address (46 bits).
 MAX_MEMORY_MIB = 1 << 26
+#: What a list may say of each guest node.
+KEYS = ("vcpus", "memory_mib", "page_size_kib", "host_node")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,19 @@ def parse(field: str, value: Any) -> int | tuple[GuestNode, ...]:
     if absent := ~vcpus & (1 << vcpus.bit_length()) - 1:
         raise WishError(field, f"vCPU {cpuset.to_text(absent)} is in no guest node")
     return nodes
+
+
+def check_keys(field: str, value: Any) -> None:
+    """Insist that the guest nodes of a list have no other keys than those that are read.
+
+    What is stored is not checked for that: it may have come in before it was.
+
+    :raises WishError: naming the first that one has
+    """
+    for number, node in enumerate(value if isinstance(value, list) else ()):
+        for key in node if isinstance(node, dict) else ():
+            if key not in KEYS:
+                raise WishError(f"{field}.{number}.{key[:64]}", "unknown field")
 
 
 def to_list(nodes: tuple[GuestNode, ...]) -> list[dict[str, Any]]:

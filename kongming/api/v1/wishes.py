@@ -13,7 +13,7 @@ from kongming.api.microversion import Version
 from kongming.api.v1.placement import Memory, Raw
 from kongming.conductor.wishes import Asked
 from kongming.db import engine
-from kongming.topology import grammar
+from kongming.topology import grammar, layout
 from kongming.topology.wish import (
     CPU_POLICIES,
     EMULATOR_POLICIES,
@@ -51,6 +51,21 @@ def _pages(memory: Any) -> Any:
     return {k: v for k, v in memory.items() if k == "page_size_kib"} or wtypes.Unset
 
 
+class GuestNodes(Raw):
+    """How many guest nodes, or a list of them."""
+
+    def read(self, value: Any, path: str) -> Any:
+        """Return the value.
+
+        :raises BadRequest: it is null, or a node has a field that there is not
+        """
+        try:
+            layout.check_keys(path, value)
+        except WishError as error:
+            raise exception.BadRequest.field(error.field, error.reason) from error
+        return super().read(value, path)
+
+
 class WishBody(wtypes.Base):
     """What a caller may ask for."""
 
@@ -66,7 +81,7 @@ class WishBody(wtypes.Base):
 
     cpu_policy = wtypes.Enum(str, *CPU_POLICIES)
     thread_policy = wtypes.Enum(str, *THREAD_POLICIES)
-    numa_nodes = Raw()
+    numa_nodes = GuestNodes()
     near = wtypes.text
     avoid = Raw()
     vcpus = wtypes.DictType(wtypes.text, wtypes.text)

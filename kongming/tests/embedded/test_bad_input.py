@@ -231,7 +231,14 @@ ROWS: dict[str, Row] = {
     "emulator_isolate_without_dedicated": post("emulator", emulator="isolate"),
     "numa_nodes_text": post("numa_nodes", numa_nodes="two"),
     "numa_nodes_none": post("numa_nodes", numa_nodes=[]),
-    "numa_nodes_unknown_field": post("numa_nodes.0", numa_nodes=[{"vcpus": "0", "x": 1}]),
+    "numa_nodes_unknown_field": post(
+        "numa_nodes.1.x: unknown field",
+        numa_nodes=[{"vcpus": "0", "memory_mib": 512}, {"vcpus": "1", "memory_mib": 512, "x": 1}],
+    ),
+    "numa_nodes_infinity_in_unknown_field": content(
+        b'{"instance_uuid": "%s", "numa_nodes": [{"x": 1e999}]}' % OTHER.encode(),
+        "numa_nodes.0.x: unknown field",
+    ),
     "numa_nodes_vcpu_twice": post(
         "numa_nodes.1.vcpus",
         numa_nodes=[{"vcpus": "0-1", "memory_mib": 512}, {"vcpus": "1", "memory_mib": 512}],

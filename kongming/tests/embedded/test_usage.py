@@ -5,9 +5,11 @@ import pathlib
 import re
 from typing import Any
 
+import fixtures
 import requests
 
 import kongming
+from kongming.hypervisor.driver import HypervisorError
 from kongming.tests import scrape
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OFF, OTHER, VNF
@@ -17,6 +19,7 @@ from kongming.topology.placement import Part
 USED = {"OpenStack-API-Version": "resource_pin 1.5"}
 BEFORE = {"OpenStack-API-Version": "resource_pin 1.4"}
 MANUAL = pathlib.Path(kongming.__file__).parents[1] / "doc/source/admin/metrics.rst"
+SAMPLE = "kongming.hypervisor.simulated.SimulatedDriver.sample"
 PINNED: dict[str, Any] = {"vcpus": {"0": "4", "1-3": "5-7"}}
 
 
@@ -86,6 +89,26 @@ class ShownTest(base.EmbeddedTestCase):
         for noun in ("instances", "hosts"):
             for each in self.show(noun, BEFORE)[noun]:
                 self.assertNotIn("usage", each)
+
+
+class UnknownTest(base.EmbeddedTestCase):
+    """No host can tell what it is used for, from its first report on."""
+
+    def setUp(self) -> None:
+        def fail(driver: Any) -> None:
+            raise HypervisorError("it does not count")
+
+        self.useFixture(fixtures.MonkeyPatch(SAMPLE, fail))
+        super().setUp()
+
+    def test_shown_as_null(self) -> None:
+        for path in ("hosts/one", f"instances/{VNF}"):
+            answer = self.get(f"/v1/{path}", headers=USED)
+            self.assertEqual(200, answer.status_code, answer.text)
+            self.assertIsNone(answer.json()["usage"])
+        for noun in ("hosts", "instances"):
+            for each in self.get(f"/v1/{noun}", headers=USED).json()[noun]:
+                self.assertIsNone(each["usage"])
 
 
 class MetricsTest(base.EmbeddedTestCase):

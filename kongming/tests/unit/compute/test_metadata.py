@@ -8,6 +8,7 @@ from kongming.compute.metadata import wish_of
 from kongming.tests import base
 from kongming.topology.wish import Wish, WishError
 
+NODE_X = "numa_nodes.0.x"
 JSON = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.text(max_size=4),
     lambda inner: (
@@ -53,6 +54,7 @@ class WishOfTest(base.BareTestCase):
             ('{"iothreads": null}', "iothreads", "object"),
             ('{"cpu_policy": "mine"}', "cpu_policy", "dedicated"),
             ('{"qos": {"cpu_shares": 1}}', "qos.cpu_shares", "from 20 to"),
+            ('{"numa_nodes": [{"vcpus": "0", "memory_mib": 4, "x": 1e999}]}', NODE_X, "unknown"),
             ('{"template": "gold"}', "template", "this agent is alone"),
         ):
             error = self.assertRaises(WishError, wish_of, text)
