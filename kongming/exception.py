@@ -77,11 +77,19 @@ class KongMingError(Exception):
         return {}
 
 
+#: How many problems are told at once: a few words of a wish can be about thousands of vCPUs.
+_MOST_PROBLEMS = 100
+
+
 class SeveralProblems(KongMingError):
-    """Something with more than one reason; ``problems`` lists (code, sentence)."""
+    """Something with more than one reason; ``problems`` lists (code, sentence), not endlessly."""
 
     def __init__(self, message: str | None = None, *, problems: Any = ()) -> None:
         self.problems = [(code, detail) for code, detail in problems]
+        if more := self.problems[_MOST_PROBLEMS:]:
+            code, detail = self.problems[_MOST_PROBLEMS - 1]
+            last = (code, f"{detail}; and {len(more)} more")
+            self.problems = [*self.problems[: _MOST_PROBLEMS - 1], last]
         super().__init__(
             message or "; ".join(detail for _, detail in self.problems), problems=self.problems
         )

@@ -10,10 +10,19 @@ from sqlalchemy import orm
 from kongming.conductor import notices
 from kongming.context import RequestContext
 from kongming.db import models, pin_events, templates
+from kongming.topology import answer
 from kongming.topology.relocation import Receipt
 from kongming.topology.wish import Wish
 
 LOG = logging.getLogger(__name__)
+
+#: Characters of a reason: a column takes so many bytes, and refuses the whole report with it.
+_MOST_CHARACTERS = 10_000
+
+
+def short(reason: str | None) -> str | None:
+    """Return as much of a reason as is stored; what names many pCPUs or instances is cut."""
+    return None if reason is None else answer.shortened(reason, _MOST_CHARACTERS)
 
 
 def line(

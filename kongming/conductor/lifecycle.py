@@ -253,6 +253,7 @@ class Lifecycle:
         cause: str | None = None,
         receipt: Receipt | None = None,
     ) -> None:
+        reason = history.short(reason)
         if (pin.status, pin.reason) == (status, reason) and receipt is None:
             return
         pin.status, pin.reason, pin.updated_at = status, reason, timeutils.utcnow()

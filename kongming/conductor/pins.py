@@ -60,7 +60,7 @@ def create(
             # what is yet to be released has a placement that must not be forgotten
             if origin is None or row.in_force is not None:
                 raise
-            row.status, row.reason = FAILED, error.message
+            row.status, row.reason = FAILED, history.short(error.message)
         if target is not None and row.host != target.host:
             reservations.make(held, row, target)
         held.session.add(row)
@@ -150,9 +150,10 @@ def refuse(context: RequestContext, uuid: str, reason: str) -> None:
     with everything_of(uuid) as held:
         if held.pin is None or held.pin.deleted:
             return
+        told = history.short(reason)
         last = pin_events.last(held.session, uuid)
-        if last is None or (last.event, last.reason) != ("refused", reason):
-            line = history.line(context, held.pin, "refused") | {"reason": reason}
+        if last is None or (last.event, last.reason) != ("refused", told):
+            line = history.line(context, held.pin, "refused") | {"reason": told}
             history.add(held.session, context, [line])
 
 
@@ -201,7 +202,7 @@ def _lose(held: Locked, row: models.Pin, reason: str) -> None:
     row.generation += 1
     row.in_force = (row.in_force or Placement()).joined(row.placement) or None
     row.placement = row.holding = row.progress = row.cancelled = None
-    row.status, row.reason = FAILED, reason
+    row.status, row.reason = FAILED, history.short(reason)
     if held.host is not None:
         here = pins.lock_on_host(held.session, held.host.name)
         ledger = claims.Ledger(held.session, held.host, here)

@@ -7,7 +7,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
 from kongming import exception, objects
-from kongming.conductor import trial
+from kongming.conductor import history, trial
 from kongming.conductor.retry import retried
 from kongming.context import RequestContext
 from kongming.db import engine, models, templates
@@ -15,9 +15,6 @@ from kongming.db import rollouts as db_rollouts
 from kongming.objects.template import QUEUED, RETURNED, RETURNING, RUNNING
 
 LOG = logging.getLogger(__name__)
-
-#: Characters of a reason; what names many instances is cut, since a column takes so many bytes.
-_MAX_REASON = 10_000
 
 
 @retried
@@ -84,9 +81,8 @@ def cancel(context: RequestContext, rollout_id: str) -> objects.Rollout:
 
 def enter(rollout: models.Rollout, state: str, reason: str | None) -> None:
     """Bring a rollout, which is locked, into another state for some reason."""
-    if reason is not None and len(reason) > _MAX_REASON:
-        reason = f"{reason[: _MAX_REASON - 3]}..."
-    rollout.state, rollout.reason, rollout.updated_at = state, reason, timeutils.utcnow()
+    rollout.state, rollout.reason = state, history.short(reason)
+    rollout.updated_at = timeutils.utcnow()
     _log(rollout)
 
 

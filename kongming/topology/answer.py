@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from kongming.topology.placement import Placement
 
+#: How many reasons are told, and how much of each.
+MOST_REASONS = 16
+_MOST_CHARACTERS = 500
+
 
 @dataclasses.dataclass(frozen=True)
 class Size:
@@ -58,10 +62,25 @@ class Reason:
 
 
 class DoesNotFit(ValueError):
-    """The wish cannot be had on this host; ``reasons`` is never empty."""
+    """The wish cannot be had on this host; ``reasons`` is never empty, nor endless.
+
+    A few words of a wish can be about thousands of vCPUs, and there are as many hosts.
+    """
 
     def __init__(self, reasons: list[Reason]) -> None:
-        self.reasons = reasons
+        self.reasons = [
+            dataclasses.replace(reason, detail=shortened(reason.detail, _MOST_CHARACTERS))
+            for reason in reasons[:MOST_REASONS]
+        ]
+        if len(reasons) > MOST_REASONS:
+            self.reasons[-1].detail += "; and more"
 
     def __str__(self) -> str:
         return "; ".join(f"{reason.field}: {reason.detail}" for reason in self.reasons)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of so many characters at most; of a longer one the first words, whole."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 3].rpartition(' ')[0]}..."

@@ -9,10 +9,11 @@ left behind. doc/source/admin/fit.rst has the order of criteria and where Nova d
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 from kongming.topology import cpuset, demand, exact, packing, seating
-from kongming.topology.answer import DoesNotFit, Fit, Reason, Score, Size
+from kongming.topology.answer import MOST_REASONS, DoesNotFit, Fit, Reason, Score, Size
 from kongming.topology.demand import Demand
 from kongming.topology.host import Host, NumaNode
 from kongming.topology.inventory import Inventory
@@ -81,8 +82,11 @@ class Question:
         :raises DoesNotFit: with every reason
         """
         wish = self.wish
-        if self._names_places and (reasons := list(exact.problems(wish, self._size, inventory))):
-            raise DoesNotFit(reasons)
+        if self._names_places:
+            problems = exact.problems(wish, self._size, inventory)
+            # one more than are told, to know that there are more
+            if reasons := list(itertools.islice(problems, MOST_REASONS + 1)):
+                raise DoesNotFit(reasons)
         if self._only_binds_memory and (
             reasons := list(exact.memory_shortage(wish, self._size, inventory))
         ):

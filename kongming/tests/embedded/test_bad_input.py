@@ -967,3 +967,16 @@ class BadInputTest(RowsTestCase):
     def prepare(cls) -> None:
         """Make the one pin that there is."""
         cls.kongming.create_pin({"instance_uuid": VNF, **WISH})
+
+    def test_answers_have_an_end_however_much_is_wrong(self) -> None:
+        scattered = ",".join(str(pcpu) for pcpu in range(0, 8192, 2))
+        size = {"vcpus": 4096, "memory_mib": 1024}
+        for path, asked in (
+            (PINS, {"instance_uuid": OTHER, "vcpus": {"0-8191": "0"}}),
+            (PINS, {"instance_uuid": OTHER, "iothreads": {"0-8191": "0"}}),
+            (PINS, {"instance_uuid": OTHER, "qos": {"vcpus": {"0-8191": {"weight": 100}}}}),
+            ("/v1/candidates", {"wish": {"vcpus": {"0-4095": scattered}}, "size": size}),
+        ):
+            answer = self.request("POST", path, json=asked)
+            self.assertIn("and more", answer.text[:20000])
+            self.assertLess(len(answer.content), 50_000)

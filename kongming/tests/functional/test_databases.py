@@ -8,6 +8,7 @@ from kongming.tests import base, migrations
 from kongming.tests.functional.fixtures import mariadb, postgresql
 from kongming.tests.unit.conductor import (
     test_forecast,
+    test_lifecycle,
     test_pins,
     test_quotas,
     test_reports,
@@ -93,4 +94,12 @@ class MariaDBForecastTest(_OnMariaDB, test_forecast.ForecastTest):
 
 
 class PostgreSQLForecastTest(_OnPostgreSQL, test_forecast.ForecastTest):
+    pass
+
+
+class MariaDBLongReasonTest(_OnMariaDB, test_lifecycle.LongReasonTest):
+    pass
+
+
+class PostgreSQLLongReasonTest(_OnPostgreSQL, test_lifecycle.LongReasonTest):
     pass

@@ -539,6 +539,35 @@ class LifecycleTest(base.ConductorTestCase):
         self.assertEqual((None, {}), (self.row_or_none(A), self.claims()))
 
 
+class LongReasonTest(base.ConductorTestCase):
+    """No column takes all that there may be to say of many parts: that must not end a report."""
+
+    def test_of_a_drift(self) -> None:
+        self.report(self.instance(A), full=True)
+        self.create(A, "4-5")
+        self.confirm(A)
+        even = ",".join(str(pcpu) for pcpu in range(0, 512, 2))
+        reason = ", ".join(f"vCPU {vcpu} is on {even} instead of {vcpu}" for vcpu in range(288))
+        self.assertGreater(len(reason), 65535)
+        for _ in range(2):
+            self.report(outcomes=[outcome(A, 1, "drifted", reason, self.row(A).placement)])
+        status, told = self.status(A)
+        self.assertEqual("drifted", status)
+        self.assertLess(4 * len(told or ""), 65535)
+        self.assertTrue(told and reason.startswith(told.removesuffix("...")), told)
+        self.assertEqual(["created", "pending", "applied", "drifted"][-2:], self.events(A)[-2:])
+
+    def test_of_a_wish_that_names_parts_that_there_are_not(self) -> None:
+        self.report(full=True)
+        self.create(A, wait=True, qos={"vcpus": {"0-8191": {"weight": 100}}})
+        self.create(B, "4", wait=True)
+        self.report(self.instance(A), self.instance(B), full=True)
+        status, told = self.status(A)
+        self.assertEqual("failed", status)
+        self.assertIn("qos.vcpus.2: the instance has no vCPU 2", told or "")
+        self.assertEqual(("pending", None), self.status(B))
+
+
 class ResizeTest(base.ConductorTestCase):
     def setUp(self) -> None:
         super().setUp()
