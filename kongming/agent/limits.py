@@ -6,16 +6,14 @@ An agent asks here before it carries anything out, whatever a conductor says.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import get_args
 
 from oslo_config import cfg
 
 from kongming.topology import cpuset, qos
 from kongming.topology.host import Host
-from kongming.topology.part import UNLIMITED, Number, Place
+from kongming.topology.part import KINDS, UNLIMITED
 from kongming.topology.placement import Placement
 
-_KINDS = {*get_args(Place), *get_args(Number)}
 _BOUNDS = {**qos.LIMITS, "quota": qos.QUOTA}
 
 
@@ -78,7 +76,7 @@ def nonsense(placement: Placement) -> list[str]:
     """
     found = []
     for part, value in placement.items():
-        if type(value) is not int or part.kind not in _KINDS or type(part.number) is not int:
+        if type(value) is not int or part.kind not in KINDS or type(part.number) is not int:
             found.append(f"{part.kind} {part.number}: {str(value)[:40]!r} means nothing")
         elif part.is_number:
             low, high = _BOUNDS[part.measure]

@@ -5,34 +5,22 @@ import functools
 import inspect
 import types
 import typing
-import uuid as uuidlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from oslo_log import log as logging
-
-from kongming import clock, exception, objects
+from kongming import clock, objects
+from kongming.conductor import checks, reported
+from kongming.conductor.checks import HIGHEST, Check
 from kongming.conductor.wishes import Asked
 from kongming.db.quotas import RESOURCES, UNLIMITED
-from kongming.objects.base import KongMingObject
 from kongming.objects.calendar import MAX_PINS, MAX_PRIORITY
 from kongming.objects.template import MAX_BATCH
-from kongming.rpc import Unreadable
 from kongming.timetable import rule
 from kongming.timetable.rule import RuleError
 from kongming.topology import layout, template
 from kongming.topology.answer import Size
 from kongming.topology.wish import Wish, WishError
 
-LOG = logging.getLogger(__name__)
-
-Object = TypeVar("Object", bound=KongMingObject)
-#: Returns the value of an argument or field that has the name, or raises BadRequest.
-Check = Callable[[str, Any], Any]
-
-_HIGHEST = 2**31 - 1
-#: What orders the reports of a host: milliseconds since the epoch.
-_HIGHEST_SEQUENCE = 2**63 - 1
 #: What trips over a value that has another shape than expected.
 _SHAPE = (LookupError, TypeError, ValueError, AttributeError)
 
@@ -56,7 +44,7 @@ def checked(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             bound = signature.bind(*given, **named)
         except TypeError as error:
-            raise _wrong(method.__name__, str(error)) from error
+            raise checks.wrong(method.__name__, str(error)) from error
         for name, value in bound.arguments.items():
             if name in names and not (value is None and name in optional):
                 bound.arguments[name] = CHECKS[name](name, value)
@@ -65,58 +53,30 @@ def checked(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _wrong(field: str, reason: str) -> exception.BadRequest:
-    return exception.BadRequest.field(field, reason)
-
-
-def _uuid(field: str, value: Any) -> str:
-    try:
-        if isinstance(value, str) and str(uuidlib.UUID(value)) == value:
-            return value
-    except ValueError:
-        pass
-    raise _wrong(field, "must be a UUID")
-
-
-def _identifier(field: str, value: Any) -> str:
-    if not (isinstance(value, str) and 0 < len(value) < 256 and value.isprintable()):
-        raise _wrong(field, "must be 1 to 255 printable characters")
-    return value
-
-
 def _name(field: str, value: Any) -> str:
     try:
         return template.name(field, value)
     except WishError as error:
-        raise _wrong(error.field, error.reason) from error
+        raise checks.wrong(error.field, error.reason) from error
     except TypeError as error:
-        raise _wrong(field, "must be a string") from error
+        raise checks.wrong(field, "must be a string") from error
 
 
 def _flag(field: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise _wrong(field, "must be true or false")
+        raise checks.wrong(field, "must be true or false")
     return value
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(field: str, value: Any) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise _wrong(field, f"must be an integer from {low} to {high}")
-        return value
-
-    return check
 
 
 def _whole(field: str, value: Any) -> int:
     if type(value) is not int:
-        raise _wrong(field, "must be an integer")
+        raise checks.wrong(field, "must be an integer")
     return value
 
 
 def _metadata(field: str, value: Any) -> str:
     if not (isinstance(value, str) and len(value) < 256 and value.isprintable()):
-        raise _wrong(field, "must be at most 255 printable characters")
+        raise checks.wrong(field, "must be at most 255 printable characters")
     return value
 
 
@@ -124,10 +84,10 @@ def _size(field: str, value: Any) -> Size:
     try:
         found = Size(value["vcpus"], value["memory_mib"], tuple(value["iothreads"]))
     except (LookupError, TypeError) as error:
-        raise _wrong(field, "must have vcpus, memory_mib, iothreads") from error
-    vcpu = _integer(1, layout.MAX_VCPUS)
+        raise checks.wrong(field, "must have vcpus, memory_mib, iothreads") from error
+    vcpu = checks.integer(1, layout.MAX_VCPUS)
     vcpu(f"{field}.vcpus", found.vcpus)
-    _integer(1, layout.MAX_MEMORY_MIB)(f"{field}.memory_mib", found.memory_mib)
+    checks.integer(1, layout.MAX_MEMORY_MIB)(f"{field}.memory_mib", found.memory_mib)
     for number in found.iothreads:
         vcpu(f"{field}.iothreads", number)
     return found
@@ -144,25 +104,25 @@ def _overrides(field: str, value: Any) -> Mapping[str, Any]:
 def _read(field: str, value: Any, read: Callable[[Any], Any]) -> Mapping[str, Any]:
     """Insist that fields can be read as those of a wish."""
     if not isinstance(value, Mapping):
-        raise _wrong(field, "is none")
+        raise checks.wrong(field, "is none")
     try:
         read(value)
     except WishError as error:
-        raise _wrong(error.field, error.reason) from error
+        raise checks.wrong(error.field, error.reason) from error
     except _SHAPE as error:
-        raise _wrong(field, "is none") from error
+        raise checks.wrong(field, "is none") from error
     return value
 
 
 def _content(field: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or set(value) not in ({"wish"}, {"roles"}):
-        raise _wrong(field, "must have either wish or roles")
+        raise checks.wrong(field, "must have either wish or roles")
     if "wish" in value:
         _wish(f"{field}.wish", value["wish"])
         return value
     roles = value["roles"]
     if not isinstance(roles, Mapping) or not 0 < len(roles) <= template.MAX_ROLES:
-        raise _wrong(f"{field}.roles", f"must be 1 to {template.MAX_ROLES}")
+        raise checks.wrong(f"{field}.roles", f"must be 1 to {template.MAX_ROLES}")
     for role, wish in roles.items():
         _name(f"{field}.roles", role)
         _wish(f"{field}.roles.{role}", wish)
@@ -171,61 +131,47 @@ def _content(field: str, value: Any) -> Mapping[str, Any]:
 
 def _limits(field: str, value: Any) -> Mapping[str, int]:
     if not isinstance(value, Mapping) or not set(value) <= set(RESOURCES):
-        raise _wrong(field, f"must be of {', '.join(RESOURCES)}")
+        raise checks.wrong(field, f"must be of {', '.join(RESOURCES)}")
     for name, limit in value.items():
-        _integer(UNLIMITED, _HIGHEST)(name, limit)
-    return value
-
-
-def _fields(field: str, value: Any, kind: type[Object], checks: Mapping[str, Check]) -> Object:
-    """Insist on an object of some kind of which these fields are set and pass their checks."""
-    if not isinstance(value, kind):
-        reason = f": {value.reason}" if isinstance(value, Unreadable) else ""
-        raise _wrong(field, f"is none{reason}")
-    for name, check in checks.items():
-        if not value.obj_attr_is_set(name):
-            raise _wrong(f"{field}.{name}", "is missing")
-        # that a field must not be None, the object itself insists on
-        if (found := getattr(value, name)) is not None:
-            check(f"{field}.{name}", found)
+        checks.integer(UNLIMITED, HIGHEST)(name, limit)
     return value
 
 
 def _pin(field: str, value: Any) -> objects.Pin:
-    owner = {"project_id": _identifier, "user_id": _identifier}
-    pin = _fields(field, value, objects.Pin, {"instance_uuid": _uuid, **owner})
+    owner = {"project_id": checks.identifier, "user_id": checks.identifier}
+    pin = checks.fields(field, value, objects.Pin, {"instance_uuid": checks.uuid, **owner})
     if not pin.obj_attr_is_set("asked") or pin.asked is None:
         # the field insists on a wish
-        return _fields(field, pin, objects.Pin, {"wish": lambda _, wish: wish})
+        return checks.fields(field, pin, objects.Pin, {"wish": lambda _, wish: wish})
     if pin.template_id is None:
         _wish(f"{field}.asked", pin.asked)
         return pin
     _overrides(f"{field}.asked", pin.asked)
-    following = {"template_id": _uuid, "template_role": _name}
-    return _fields(field, pin, objects.Pin, following)
+    following = {"template_id": checks.uuid, "template_role": _name}
+    return checks.fields(field, pin, objects.Pin, following)
 
 
 def _template(field: str, value: Any) -> objects.Template:
-    checks = {
+    known = {
         "name": _name,
-        "project_id": _identifier,
-        "user_id": _identifier,
+        "project_id": checks.identifier,
+        "user_id": checks.identifier,
         "shared": _flag,
         "content": _content,
     }
-    return _fields(field, value, objects.Template, checks)
+    return checks.fields(field, value, objects.Template, known)
 
 
 def _calendar(field: str, value: Any) -> objects.Calendar:
-    calendar = _fields(field, value, objects.Calendar, _CALENDAR)
+    calendar = checks.fields(field, value, objects.Calendar, _CALENDAR)
     which = (calendar.pins or None, calendar.following, calendar.metadata_key)
     if sum(given is not None for given in which) != 1:
-        raise _wrong(field, "must have one of pins, following, metadata_key")
+        raise checks.wrong(field, "must have one of pins, following, metadata_key")
     if (calendar.metadata_key is None) != (calendar.metadata_value is None):
-        raise _wrong(f"{field}.metadata_value", "belongs to metadata_key")
+        raise checks.wrong(f"{field}.metadata_value", "belongs to metadata_key")
     if calendar.template_id is None:
         if set(calendar.overlay) != {"qos"}:
-            raise _wrong(f"{field}.overlay", "must be of qos where no template is named")
+            raise checks.wrong(f"{field}.overlay", "must be of qos where no template is named")
         _wish(f"{field}.overlay", calendar.overlay)
     given = {name: getattr(calendar, name) for name in ("cron", "timezone", "duration_s")}
     given |= {
@@ -235,88 +181,52 @@ def _calendar(field: str, value: Any) -> objects.Calendar:
     try:
         rule.parse({name: said for name, said in given.items() if said is not None}, clock.now())
     except RuleError as error:
-        raise _wrong(error.field, error.reason) from error
+        raise checks.wrong(error.field, error.reason) from error
     return calendar
 
 
 def _pins(field: str, value: list[str]) -> list[str]:
     if len(value) > MAX_PINS or len(set(value)) < len(value):
-        raise _wrong(field, f"must be at most {MAX_PINS} UUIDs, none of them twice")
-    return [_uuid(field, uuid) for uuid in value]
-
-
-def _any(field: str, value: Any) -> Any:
-    """Let a field through whose type says enough, or which is bound to others."""
-    return value
-
-
-def _report(field: str, value: Any) -> objects.Report:
-    """Insist on a report; its agent repeats one that is refused, so that the log tells of it."""
-    try:
-        return _whole_report(field, value)
-    except exception.BadRequest as error:
-        sent = value.fields.get("host") if isinstance(value, Unreadable) else None
-        if isinstance(value, objects.Report) and value.obj_attr_is_set("host"):
-            sent = value.host
-        LOG.warning("The report of host %s is refused: %s", repr(sent)[:300], error.message)
-        raise
-
-
-def _whole_report(field: str, value: Any) -> objects.Report:
-    report = _fields(field, value, objects.Report, _REPORT)
-    for name, kind, key in (
-        ("instances", objects.Instance, "uuid"),
-        ("moving", objects.Moving, "instance_uuid"),
-        ("outcomes", objects.Outcome, "instance_uuid"),
-    ):
-        for each in getattr(report, name):
-            _fields(f"{field}.{name}", each, kind, {key: _uuid})
-    return report
+        raise checks.wrong(field, f"must be at most {MAX_PINS} UUIDs, none of them twice")
+    return [checks.uuid(field, uuid) for uuid in value]
 
 
 _CALENDAR: Mapping[str, Check] = {
-    "name": _identifier,
-    "project_id": _identifier,
-    "user_id": _identifier,
-    "template_id": _uuid,
+    "name": checks.identifier,
+    "project_id": checks.identifier,
+    "user_id": checks.identifier,
+    "template_id": checks.uuid,
     "template_role": _name,
-    "template_version": _integer(1, _HIGHEST),
-    "following": _uuid,
-    "metadata_key": _identifier,
+    "template_version": checks.integer(1, HIGHEST),
+    "following": checks.uuid,
+    "metadata_key": checks.identifier,
     "metadata_value": _metadata,
-    "priority": _integer(-MAX_PRIORITY, MAX_PRIORITY),
+    "priority": checks.integer(-MAX_PRIORITY, MAX_PRIORITY),
     "pins": _pins,
     **dict.fromkeys(
         (
             *("all_projects", "only_qos", "enabled", "on_collision", "overlay"),
             *("cron", "timezone", "duration_s", "starts_at", "ends_at"),
         ),
-        _any,
+        checks.anything,
     ),
-}
-_REPORT: Mapping[str, Check] = {
-    "host": _identifier,
-    "sequence": _integer(0, _HIGHEST_SEQUENCE),
-    "interval": _integer(1, _HIGHEST),
-    "gone": lambda field, value: [_uuid(field, uuid) for uuid in value],
-    **dict.fromkeys(("full", "topology", "instances", "outcomes"), _any),
 }
 #: What arguments of the conductor's methods must be, by their names.
 CHECKS: Mapping[str, Check] = {
-    "instance_uuid": _uuid,
-    "template_id": _uuid,
-    "rollout_id": _uuid,
-    "calendar_id": _uuid,
-    "project_id": _identifier,
-    "host": _identifier,
+    "instance_uuid": checks.uuid,
+    "template_id": checks.uuid,
+    "rollout_id": checks.uuid,
+    "calendar_id": checks.uuid,
+    "project_id": checks.identifier,
+    "host": checks.identifier,
     "role": _name,
     "wait": _flag,
     "shared": _flag,
     # compared alone
     "generation": _whole,
     "base_version": _whole,
-    "to_version": _integer(1, _HIGHEST),
-    "batch_size": _integer(1, MAX_BATCH),
+    "to_version": checks.integer(1, HIGHEST),
+    "batch_size": checks.integer(1, MAX_BATCH),
     "size": _size,
     "wish": _overrides,
     "content": _content,
@@ -324,5 +234,5 @@ CHECKS: Mapping[str, Check] = {
     "pin": _pin,
     "template": _template,
     "calendar": _calendar,
-    "report": _report,
+    "report": reported.report,
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The things of an instance that can be placed, and those that can be given a number."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Place = Literal["vcpu", "iothread", "emulator", "memory", "start"]
 Number = Literal[
@@ -17,6 +17,7 @@ Number = Literal[
     "vcpu_weight",
 ]
 Kind = Place | Number
+KINDS = frozenset((*get_args(Place), *get_args(Number)))
 
 UNLIMITED = -1
 DEFAULT_PERIOD = 100_000

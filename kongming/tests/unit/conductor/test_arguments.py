@@ -188,6 +188,8 @@ class ArgumentsTest(base.BareTestCase):
             {"host": "x\n"},
             {"sequence": -1},
             {"sequence": 2**63},
+            # from the highest that is taken its agent must be able to go on
+            {"sequence": 2**63 - 1},
             {"interval": 0},
             {"gone": ["x"]},
             {"instances": [objects.Instance(uuid=A.upper())]},
