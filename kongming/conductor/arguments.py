@@ -222,6 +222,7 @@ CHECKS: Mapping[str, Check] = {
     "role": _name,
     "wait": _flag,
     "shared": _flag,
+    "across": _flag,
     # compared alone
     "generation": _whole,
     "base_version": _whole,

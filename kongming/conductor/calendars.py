@@ -17,6 +17,7 @@ from kongming.db import engine, models
 from kongming.db import templates as db_templates
 from kongming.db.quotas import UNLIMITED
 from kongming.objects.calendar import REFUSE
+from kongming.policies import calendars as rules
 from kongming.timetable.rule import RuleError
 from kongming.topology import template
 from kongming.topology.wish import Wish, WishError
@@ -77,29 +78,30 @@ def update(
     calendar: objects.Calendar,
     generation: int | None,
     now: datetime.datetime,
+    across: bool = True,
 ) -> objects.Calendar:
     """Replace what a calendar says, as of ``now`` (UTC); see `ConductorAPI.update_calendar`."""
     with engine.reader() as session:
         found = db_calendars.get(session, calendar_id)
         if found is None:
             raise exception.CalendarNotFound(calendar_id=calendar_id)
-        _insist(found, generation)
+        _insist(found, generation, across)
         row = models.Calendar(**{name: getattr(found, name) for name in _KEPT})
     row.generation += 1
     _ask(row, calendar)
     forecast = _look_ahead(row, now)
-    changed = _replace(row, generation)
+    changed = _replace(row, generation, across)
     LOG.info("Calendar %s (%s) changed by user %s", row.name, row.id, context.user_id)
     return _shown(changed, forecast)
 
 
 @retried
-def _replace(row: models.Calendar, generation: int | None) -> models.Calendar:
+def _replace(row: models.Calendar, generation: int | None, across: bool) -> models.Calendar:
     with engine.writer() as session:
         found = db_calendars.lock(session, row.id)
         if found is None:
             raise exception.CalendarNotFound(calendar_id=row.id)
-        _insist(found, generation)
+        _insist(found, generation, across)
         _fill(session, row, lock=True)
         for name in _ASKED:
             setattr(found, name, getattr(row, name))
@@ -109,17 +111,21 @@ def _replace(row: models.Calendar, generation: int | None) -> models.Calendar:
 
 
 @retried
-def delete(context: RequestContext, calendar_id: str) -> None:
+def delete(context: RequestContext, calendar_id: str, across: bool = True) -> None:
     """Delete a calendar; see `ConductorAPI.delete_calendar`."""
     with engine.writer() as session:
         row = db_calendars.lock(session, calendar_id)
         if row is None:
             raise exception.CalendarNotFound(calendar_id=calendar_id)
+        _insist(row, None, across)
         session.delete(row)
         LOG.info("Calendar %s (%s) deleted by user %s", row.name, row.id, context.user_id)
 
 
-def _insist(row: models.Calendar, generation: int | None) -> None:
+def _insist(row: models.Calendar, generation: int | None, across: bool) -> None:
+    # somebody may have let it reach all projects since it was looked at
+    if row.all_projects and not across:
+        raise exception.Forbidden(rule=rules.CREATE_FOR_ALL)
     if generation is not None and generation != row.generation:
         raise exception.StaleCalendar(given=generation, current=row.generation)
 

@@ -42,6 +42,7 @@ _answers = oslo_messaging.expected_exceptions(
     *exception.NOT_GRANTED,
     exception.CalendarCollides,
     exception.CalendarNotFound,
+    exception.Forbidden,
     exception.InstanceNotFound,
     exception.MetadataNotFollowed,
     exception.MoveNotFound,
@@ -71,7 +72,7 @@ class ConductorManager:
     Each gets its arguments as `kongming.conductor.arguments` lets them through.
     """
 
-    target = oslo_messaging.Target(version="1.5")
+    target = oslo_messaging.Target(version="1.6")
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._transport = rpc.transport(conf)
@@ -203,30 +204,42 @@ class ConductorManager:
         shared: bool | None,
         base_version: int | None,
         batch_size: int,
+        across: bool = True,
     ) -> objects.Template:
         """Give a template a new version."""
-        stored = templates.update(context, template_id, content, shared, base_version, batch_size)
+        stored = templates.update(
+            context, template_id, content, shared, base_version, batch_size, across
+        )
         self._roller.wake()
         return stored
 
     @_exposed
-    def delete_template(self, context: RequestContext, template_id: str) -> None:
+    def delete_template(
+        self, context: RequestContext, template_id: str, across: bool = True
+    ) -> None:
         """Delete a template."""
-        templates.delete(context, template_id)
+        templates.delete(context, template_id, across)
 
     @_exposed
     def create_rollout(
-        self, context: RequestContext, template_id: str, to_version: int, batch_size: int
+        self,
+        context: RequestContext,
+        template_id: str,
+        to_version: int,
+        batch_size: int,
+        across: bool = True,
     ) -> objects.Rollout:
         """Let those who follow a template have some version of it."""
-        rollout = rollouts.create(context, template_id, to_version, batch_size)
+        rollout = rollouts.create(context, template_id, to_version, batch_size, across)
         self._roller.wake()
         return rollout
 
     @_exposed
-    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+    def cancel_rollout(
+        self, context: RequestContext, rollout_id: str, across: bool = True
+    ) -> objects.Rollout:
         """Let a rollout go back."""
-        rollout = rollouts.cancel(context, rollout_id)
+        rollout = rollouts.cancel(context, rollout_id, across)
         self._roller.wake()
         return rollout
 
@@ -247,17 +260,20 @@ class ConductorManager:
         calendar_id: str,
         calendar: objects.Calendar,
         generation: int | None,
+        across: bool = True,
     ) -> objects.Calendar:
         """Replace what a calendar says."""
         self._insist_on_metadata(calendar)
-        stored = calendars.update(context, calendar_id, calendar, generation, clock.now())
+        stored = calendars.update(context, calendar_id, calendar, generation, clock.now(), across)
         self._timekeeper.wake()
         return stored
 
     @_exposed
-    def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
+    def delete_calendar(
+        self, context: RequestContext, calendar_id: str, across: bool = True
+    ) -> None:
         """Delete a calendar."""
-        calendars.delete(context, calendar_id)
+        calendars.delete(context, calendar_id, across)
         self._timekeeper.wake()
 
     @_exposed

@@ -13,17 +13,29 @@ from kongming.context import RequestContext
 from kongming.db import engine, models, templates
 from kongming.db import rollouts as db_rollouts
 from kongming.objects.template import QUEUED, RETURNED, RETURNING, RUNNING
+from kongming.policies import templates as rules
 
 LOG = logging.getLogger(__name__)
 
 
+def insist_on_own(template: models.Template | None, across: bool) -> None:
+    """Insist that a template, which is locked, is of its project alone.
+
+    :param across: the caller may also change one that is shared
+    :raises Forbidden: it may not, and somebody has shared it since it was looked at
+    """
+    if template is not None and template.shared and not across:
+        raise exception.Forbidden(rule=rules.SHARE)
+
+
 @retried
 def create(
-    context: RequestContext, template_id: str, version: int, batch_size: int
+    context: RequestContext, template_id: str, version: int, batch_size: int, across: bool = True
 ) -> objects.Rollout:
     """Let those who follow a template have a version; see `ConductorAPI.create_rollout`."""
     with trial.everything_that_follows(template_id) as followed:
         row = followed.template
+        insist_on_own(row, across)
         content = templates.content(followed.session, row.id, version, lock=True)
         if content is None:
             raise exception.TemplateVersionNotFound(template_id=row.id, version=version)
@@ -64,12 +76,15 @@ def enqueue(
 
 
 @retried
-def cancel(context: RequestContext, rollout_id: str) -> objects.Rollout:
+def cancel(context: RequestContext, rollout_id: str, across: bool = True) -> objects.Rollout:
     """Let a rollout go back; see `ConductorAPI.cancel_rollout`."""
     with engine.writer() as session:
+        known = db_rollouts.get(session, rollout_id)
+        template = None if known is None else templates.lock(session, known.template_id)
         rollout = db_rollouts.lock(session, rollout_id)
         if rollout is None:
             raise exception.RolloutNotFound(rollout_id=rollout_id)
+        insist_on_own(template, across)
         if rollout.state == QUEUED:
             enter(rollout, RETURNED, f"called off by user {context.user_id} before it began")
         elif rollout.state == RUNNING:

@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 _PAUSE = 0.5
 _PATIENCE = 3.0
 
-_VERSION = "1.5"
+_VERSION = "1.6"
 _NO_BROKER = "The message broker cannot be reached yet."
 
 
@@ -38,11 +38,14 @@ class ConductorAPI:
       template_id and role
     - 1.4 create_calendar, update_calendar, delete_calendar
     - 1.5 update_pin, delete_pin, cancel_move and reserve take project_id; set_quota
+    - 1.6 update_template, delete_template, create_rollout, cancel_rollout, update_calendar and
+      delete_calendar take across
 
     Every call raises ControlPlaneUnavailable when the broker is away, or no conductor
     answers in ``[DEFAULT] rpc_response_timeout`` seconds. Where a call takes the ``project_id`` of
     the pin that the caller was allowed to change, there is no pin unless it is still of that
-    project.
+    project. Where it takes ``across``, whether the caller may also change what reaches several
+    projects, it raises Forbidden if that is so by now, and the caller may not.
     """
 
     def __init__(self, connection: oslo_messaging.Transport) -> None:
@@ -204,6 +207,7 @@ class ConductorAPI:
         shared: bool | None,
         version: int | None,
         batch_size: int,
+        across: bool,
     ) -> objects.Template:
         """Give a template a new version, unless that says what the newest does.
 
@@ -217,23 +221,31 @@ class ConductorAPI:
         return self._call(
             context,
             "update_template",
-            version="1.3",
+            version="1.6",
             template_id=template_id,
             content=content,
             shared=shared,
             base_version=version,
             batch_size=batch_size,
+            across=across,
         )
 
-    def delete_template(self, context: RequestContext, template_id: str) -> None:
+    def delete_template(self, context: RequestContext, template_id: str, across: bool) -> None:
         """Delete a template with all its versions.
 
         :raises TemplateNotFound, TemplateInUse:
         """
-        self._call(context, "delete_template", version="1.3", template_id=template_id)
+        self._call(
+            context, "delete_template", version="1.6", template_id=template_id, across=across
+        )
 
     def create_rollout(
-        self, context: RequestContext, template_id: str, version: int, batch_size: int
+        self,
+        context: RequestContext,
+        template_id: str,
+        version: int,
+        batch_size: int,
+        across: bool,
     ) -> objects.Rollout:
         """Let those who follow a template have some version of it, ``batch_size`` at a time.
 
@@ -243,18 +255,23 @@ class ConductorAPI:
         return self._call(
             context,
             "create_rollout",
-            version="1.3",
+            version="1.6",
             template_id=template_id,
             to_version=version,
             batch_size=batch_size,
+            across=across,
         )
 
-    def cancel_rollout(self, context: RequestContext, rollout_id: str) -> objects.Rollout:
+    def cancel_rollout(
+        self, context: RequestContext, rollout_id: str, across: bool
+    ) -> objects.Rollout:
         """Let those who were given the version of a rollout have what they had before.
 
         :raises RolloutNotFound, RolloutIsOver:
         """
-        return self._call(context, "cancel_rollout", version="1.3", rollout_id=rollout_id)
+        return self._call(
+            context, "cancel_rollout", version="1.6", rollout_id=rollout_id, across=across
+        )
 
     def create_calendar(
         self, context: RequestContext, calendar: objects.Calendar
@@ -275,6 +292,7 @@ class ConductorAPI:
         calendar_id: str,
         calendar: objects.Calendar,
         generation: int | None,
+        across: bool,
     ) -> objects.Calendar:
         """Replace what a calendar says, but for its owner.
 
@@ -284,18 +302,21 @@ class ConductorAPI:
         return self._call(
             context,
             "update_calendar",
-            version="1.4",
+            version="1.6",
             calendar_id=calendar_id,
             calendar=calendar,
             generation=generation,
+            across=across,
         )
 
-    def delete_calendar(self, context: RequestContext, calendar_id: str) -> None:
+    def delete_calendar(self, context: RequestContext, calendar_id: str, across: bool) -> None:
         """Delete a calendar; its pins return to what they ask for themselves.
 
         :raises CalendarNotFound:
         """
-        self._call(context, "delete_calendar", version="1.4", calendar_id=calendar_id)
+        self._call(
+            context, "delete_calendar", version="1.6", calendar_id=calendar_id, across=across
+        )
 
     def report(self, context: RequestContext, report: objects.Report) -> dict[str, object]:
         """Deliver a report.

@@ -49,10 +49,12 @@ def update(
     shared: bool | None,
     version: int | None,
     batch_size: int,
+    across: bool = True,
 ) -> objects.Template:
     """Give a template a new version; see `ConductorAPI.update_template`."""
     with trial.everything_that_follows(template_id) as followed:
         session, row, rollout_id = followed.session, followed.template, None
+        rollouts.insist_on_own(row, across)
         if version is not None and version != row.version:
             raise exception.StaleTemplate(given=version, newest=row.version)
         if shared is not None and shared != row.shared:
@@ -74,12 +76,13 @@ def update(
 
 
 @retried
-def delete(context: RequestContext, template_id: str) -> None:
+def delete(context: RequestContext, template_id: str, across: bool = True) -> None:
     """Delete a template that no pin follows; see `ConductorAPI.delete_template`."""
     with engine.writer() as session:
         row = db_templates.lock(session, template_id)
         if row is None:
             raise exception.TemplateNotFound(template_id=template_id)
+        rollouts.insist_on_own(row, across)
         if db_templates.is_followed(session, row):
             raise exception.TemplateInUse(name=row.name, whose="followed by pins")
         if db_rollouts.unfinished(session, row.id):

@@ -143,12 +143,16 @@ class CalendarsController(Collection):
         """Replace a calendar, if nothing collides with it or it is to skip that."""
         request = pecan.request
         calendar = load_calendar(request.context, rules.UPDATE, calendar_id)
-        _check_reach(calendar)
+        if calendar.all_projects:
+            policy.authorize(request.context, rules.CREATE_FOR_ALL)
         asked = body.read(request, ChangedCalendar)
         generation = asked.generation if body.has(asked, "generation") else None
         wanted = calendar_body.changed(asked, calendar, clock.now())
+        across = policy.allows(request.context, rules.CREATE_FOR_ALL)
         return _changed(
-            request.conductor.update_calendar(request.context, calendar.id, wanted, generation)
+            request.conductor.update_calendar(
+                request.context, calendar.id, wanted, generation, across
+            )
         )
 
     @pecan.expose("json")
@@ -163,14 +167,9 @@ class CalendarsController(Collection):
         """Delete a calendar; its pins return to what they ask for themselves."""
         request = pecan.request
         calendar = load_calendar(request.context, rules.DELETE, calendar_id)
-        _check_reach(calendar)
-        request.conductor.delete_calendar(request.context, calendar.id)
+        across = policy.allows(request.context, rules.CREATE_FOR_ALL)
+        request.conductor.delete_calendar(request.context, calendar.id, across)
         pecan.response.status = 204
-
-
-def _check_reach(calendar: objects.Calendar) -> None:
-    if calendar.all_projects:
-        policy.authorize(pecan.request.context, rules.CREATE_FOR_ALL)
 
 
 def _changed(calendar: objects.Calendar) -> Any:

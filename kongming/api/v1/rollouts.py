@@ -119,7 +119,10 @@ class RolloutsController(Collection):
             policy.authorize(request.context, template_rules.SHARE)
         _check_version(template, asked.version)
         size = asked.batch_size if body.has(asked, "batch_size") else 1
-        stored = request.conductor.create_rollout(request.context, template.id, asked.version, size)
+        across = policy.allows(request.context, template_rules.SHARE)
+        stored = request.conductor.create_rollout(
+            request.context, template.id, asked.version, size, across
+        )
         pecan.response.status = 201
         pecan.response.location = links.to(request, "rollouts", stored.id)[0].href
         return _show(stored)
@@ -137,12 +140,9 @@ class RolloutsController(Collection):
         """Let a rollout go back; one that is queued never begins."""
         request = pecan.request
         rollout = load_rollout(request.context, rules.CANCEL, rollout_id)
-        with engine.reader() as session:
-            template = db_templates.get(session, rollout.template_id)
-        if template is not None and template.shared:
-            policy.authorize(request.context, template_rules.SHARE)
+        across = policy.allows(request.context, template_rules.SHARE)
         pecan.response.status = 202
-        return _show(request.conductor.cancel_rollout(request.context, rollout.id))
+        return _show(request.conductor.cancel_rollout(request.context, rollout.id, across))
 
 
 _UNSEEN = exception.BadRequest.field("template", "there is no such template")

@@ -240,6 +240,7 @@ class TemplatesController(Collection):
             shared,
             asked.version if body.has(asked, "version") else None,
             asked.batch_size if body.has(asked, "batch_size") else 1,
+            policy.allows(request.context, rules.SHARE),
         )
         return _show(stored, stored.content)
 
@@ -255,9 +256,8 @@ class TemplatesController(Collection):
         """Delete a template that no pin follows, with all its versions."""
         request = pecan.request
         row = load_template(request.context, rules.DELETE, template_id)
-        if row.shared:
-            policy.authorize(request.context, rules.SHARE)
-        request.conductor.delete_template(request.context, row.id)
+        across = policy.allows(request.context, rules.SHARE)
+        request.conductor.delete_template(request.context, row.id, across)
         pecan.response.status = 204
 
 

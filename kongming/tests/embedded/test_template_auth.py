@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may see, follow and change which template."""
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+import fixtures
 import requests
 
+from kongming.conductor.rpcapi import ConductorAPI
 from kongming.tests.embedded import base
 from kongming.tests.embedded.base import OTHER, VNF
 from kongming.tests.embedded.test_auth import AuthTestCase
@@ -187,3 +191,73 @@ class RolloutTest(TemplateAuthTestCase):
             self.assertEqual([rollout_id], self.keys(token, "/v1/rollouts", "id"))
             answer = self.ask(token, "DELETE", f"/v1/rollouts/{rollout_id}")
             self.assert_error(answer, 409, "rollout_is_over")
+
+
+class OvertakenTest(TemplateAuthTestCase):
+    """Between the look of the API and the change by a conductor, an admin lets others in."""
+
+    CALENDAR: ClassVar[dict[str, Any]] = {
+        **{"name": "night", "cron": "0 1 * * *", "timezone": "UTC", "duration_s": 3600},
+        **{"qos": {"cpu_shares": 512}, "pins": [VNF], "on_collision": "skip"},
+    }
+
+    def overtake(self, called: str, change: Callable[[], requests.Response]) -> None:
+        """Let an admin change something just before a call reaches a conductor."""
+        call, changes = ConductorAPI._call, [change]
+
+        def overtaken(self: Any, context: Any, method: str, *more: Any, **named: Any) -> Any:
+            if method == called and changes:
+                answer = changes.pop()()
+                assert answer.ok, answer.text
+            return call(self, context, method, *more, **named)
+
+        patch = fixtures.MonkeyPatch("kongming.conductor.rpcapi.ConductorAPI._call", overtaken)
+        self.useFixture(patch)
+
+    def test_template_is_shared(self) -> None:
+        wish = {"vcpus": {"*": "4"}}
+        again: dict[str, Any] = {"template": "create_rollout", "version": 1}
+        for called, method, where, body in (
+            ("update_template", "PUT", None, {"wish": {"vcpus": {"*": "6"}}}),
+            ("delete_template", "DELETE", None, None),
+            ("create_rollout", "POST", "/v1/rollouts", again),
+        ):
+            path = self.path("telco", name=called)
+            share = functools.partial(self.put, "admin", path, wish=wish, shared=True)
+            self.overtake(called, share)
+            answer = self.ask("telco", method, where or path, json=body)
+            self.assert_error(answer, 403, "forbidden", "resource_pin:templates:share")
+            found = self.ask("admin", "GET", path).json()
+            self.assertEqual((1, wish, True), (found["version"], found["wish"], found["shared"]))
+        self.assertEqual([], self.keys("admin", "/v1/rollouts", "id"))
+
+    def test_template_of_a_rollout_is_shared(self) -> None:
+        path = self.path("telco", wish={"cpu_policy": "dedicated"})
+        self.post("telco", VNF, template="gold")
+        # the host never answers, so that the rollout goes on
+        self.kongming.stop_agent("one")
+        rollout = self.put("telco", path, wish={"vcpus": {"*": "4-7"}}).json()["rollout_id"]
+        share = functools.partial(
+            self.put, "admin", path, wish={"vcpus": {"*": "4-7"}}, shared=True
+        )
+        self.overtake("cancel_rollout", share)
+        answer = self.ask("telco", "DELETE", f"/v1/rollouts/{rollout}")
+        self.assert_error(answer, 403, "forbidden", "resource_pin:templates:share")
+        self.assertNotIn("return", self.ask("telco", "GET", f"/v1/rollouts/{rollout}").text)
+        self.assertEqual(202, self.ask("admin", "DELETE", f"/v1/rollouts/{rollout}").status_code)
+
+    def test_calendar_reaches_all(self) -> None:
+        self.post("telco", VNF)
+        for called, method, body in (
+            ("update_calendar", "PUT", {**self.CALENDAR, "name": "day"}),
+            ("delete_calendar", "DELETE", None),
+        ):
+            made = self.ask("telco", "POST", "/v1/calendars", json=self.CALENDAR).json()
+            path = f"/v1/calendars/{made['id']}"
+            everywhere = {**self.CALENDAR, "all_projects": True}
+            widen = functools.partial(self.ask, "admin", "PUT", path, json=everywhere)
+            self.overtake(called, widen)
+            answer = self.ask("telco", method, path, json=body)
+            self.assert_error(answer, 403, "forbidden", "resource_pin:calendars:create_for_all")
+            found = self.ask("admin", "GET", path).json()
+            self.assertEqual(("night", True), (found["name"], found["all_projects"]))
