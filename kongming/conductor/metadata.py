@@ -13,7 +13,8 @@ _MAX_LENGTH = 255
 def note(instance_uuid: str, told: Mapping[str, str]) -> None:
     """Keep the metadata of a server, in place of what was told before; empty once it is gone.
 
-    Entries that no calendar could name are left out.
+    Entries that no calendar could name are left out, and of keys that differ in blanks at their end
+    alone, which are the same to MariaDB and MySQL, all but the shortest.
     """
     entries = {
         key: value
@@ -21,6 +22,7 @@ def note(instance_uuid: str, told: Mapping[str, str]) -> None:
         if isinstance(value, str)
         and max(len(key), len(value)) <= _MAX_LENGTH
         and (key + value).isprintable()
+        and not any(key[:end] in told for end in range(len(key.rstrip(" ")), len(key)))
     }
     with engine.reader() as session:
         if calendars.known_metadata(session, instance_uuid) == entries:

@@ -9,6 +9,7 @@ from kongming.tests.functional.fixtures import mariadb, postgresql
 from kongming.tests.unit.conductor import (
     test_forecast,
     test_lifecycle,
+    test_metadata,
     test_pins,
     test_quotas,
     test_reports,
@@ -102,4 +103,12 @@ class MariaDBLongReasonTest(_OnMariaDB, test_lifecycle.LongReasonTest):
 
 
 class PostgreSQLLongReasonTest(_OnPostgreSQL, test_lifecycle.LongReasonTest):
+    pass
+
+
+class MariaDBMetadataTest(_OnMariaDB, test_metadata.NoteTest):
+    pass
+
+
+class PostgreSQLMetadataTest(_OnPostgreSQL, test_metadata.NoteTest):
     pass
