@@ -7,7 +7,6 @@ plane; the talker thread fetches placements, sends reports, and may wait.
 
 import threading
 import time
-import uuid as uuidlib
 
 import oslo_messaging
 from oslo_config import cfg
@@ -25,6 +24,7 @@ from kongming.agent.worker import Worker
 from kongming.conductor.rpcapi import ConductorAPI
 from kongming.context import RequestContext, service_context
 from kongming.hypervisor.driver import Driver, Event, HypervisorError
+from kongming.objects.base import is_uuid
 
 LOG = logging.getLogger(__name__)
 
@@ -174,6 +174,11 @@ class AgentManager:
     def _fetch(self) -> None:
         told = self._conductor.placements(service_context(), self._host)
         refused = [pin for pin in told if isinstance(pin, rpc.Unreadable)]
+        pins = [pin for pin in told if isinstance(pin, objects.Pin)]
+        # reports that speak of such an instance would be refused, with all else that they tell
+        nobodys = [pin.instance_uuid for pin in pins if not is_uuid(pin.instance_uuid)]
+        for name in nobodys:
+            LOG.error("Host %s: a conductor speaks of %r, which is no UUID", self._host, name)
         for pin in refused:
             LOG.error(
                 "Host %s: what a conductor says of instance %s is not carried out: %s",
@@ -183,7 +188,7 @@ class AgentManager:
             )
         self._concluded([outcome for pin in refused for outcome in self._refusal(pin)])
         changed = self._store.replace(
-            (pin for pin in told if isinstance(pin, objects.Pin)),
+            (pin for pin in pins if pin.instance_uuid not in nobodys),
             keep={str(pin.fields.get("instance_uuid")) for pin in refused},
         )
         if changed:
@@ -197,7 +202,7 @@ class AgentManager:
         whose = ("instance_uuid", "generation", "arrival")
         try:
             # a conductor refuses any other form, and the whole report with it
-            if str(uuidlib.UUID(uuid)) != uuid:
+            if not is_uuid(uuid):
                 return []
             return [
                 objects.Outcome(

@@ -14,6 +14,7 @@ from kongming import rpc
 from kongming.compute.events import Handler, News
 from kongming.compute.nova import Nova
 from kongming.context import RequestContext
+from kongming.objects.base import is_uuid
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +125,10 @@ class _Endpoint:
         """Take an event."""
         try:
             news = self._handler.read(event_type, payload)
-            if news is not None:
+            if news is not None and not is_uuid(news.uuid):
+                said = repr(news.uuid)[:64]
+                LOG.warning("%s of %s is ignored: %s is no UUID", event_type, publisher_id, said)
+            elif news is not None:
                 context = RequestContext(
                     user_id=ctxt.get("user_id"), request_id=ctxt.get("request_id"), is_admin=True
                 )

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of single arguments that come over RPC, and of fields of objects among them."""
 
-import uuid as uuidlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kongming import exception
-from kongming.objects.base import KongMingObject
+from kongming.objects.base import KongMingObject, is_uuid
 from kongming.rpc import Unreadable
 
 Object = TypeVar("Object", bound=KongMingObject)
@@ -24,12 +23,9 @@ def wrong(field: str, reason: str) -> exception.BadRequest:
 
 def uuid(field: str, value: Any) -> str:
     """Insist on a UUID in its one form."""
-    try:
-        if isinstance(value, str) and str(uuidlib.UUID(value)) == value:
-            return value
-    except ValueError:
-        pass
-    raise wrong(field, "must be a UUID")
+    if not is_uuid(value):
+        raise wrong(field, "must be a UUID")
+    return str(value)
 
 
 def identifier(field: str, value: Any) -> str:

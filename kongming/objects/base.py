@@ -2,6 +2,7 @@
 """Base class, registry and field types of the versioned objects."""
 
 import datetime
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from oslo_versionedobjects import base, fields
@@ -16,6 +17,14 @@ from kongming.topology.wish import Wish
 
 #: Default of a field that may be None, which the type hints of oslo.versionedobjects forbid.
 NOTHING: Any = None
+
+
+def is_uuid(value: Any) -> bool:
+    """Whether something is a UUID in its one form, which `fields.UUIDField` only warns of."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
 
 
 class Registry(base.VersionedObjectRegistry):

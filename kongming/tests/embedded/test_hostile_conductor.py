@@ -82,6 +82,15 @@ class HostileConductorTest(base.EmbeddedTestCase):
         self.pin(OTHER, vcpus={"*": "5"})
         self.wait_for("applied", OTHER)
 
+    def test_instance_that_no_report_may_speak_of(self) -> None:
+        self.corrupt(instance_uuid="nobody")
+        self.pin(VNF, vcpus={"*": "4"})
+        told = "Host one: a conductor speaks of 'nobody', which is no UUID"
+        self.eventually(lambda: told in self.kongming.log.output)
+        self.pin(OTHER, vcpus={"*": "5"})
+        self.wait_for("applied", OTHER)
+        self.assertNotIn("refuses the report", self.kongming.log.output)
+
     def test_report_that_is_refused(self) -> None:
         """Both sides say so; that is not a conductor which cannot be reached."""
 

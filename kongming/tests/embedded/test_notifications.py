@@ -76,6 +76,13 @@ class VersionedTest(NotificationsTestCase):
         # each event has a thread of its own
         self.eventually(lambda: self.kongming.log.output.count("could not be handled") == 2)
 
+    def test_what_is_no_uuid_gets_no_pin(self) -> None:
+        self.tell("instance.create.end", "nobody", value="1")
+        self.tell("instance.create.end", OFF, value="1")
+        self.eventually(lambda: rows("pins"))
+        self.assertEqual([OFF], [pin["instance_uuid"] for pin in rows("pins")])
+        self.assertIn("'nobody' is no UUID", self.kongming.log.output)
+
 
 class LegacyTest(NotificationsTestCase):
     handlers = ("legacy",)
