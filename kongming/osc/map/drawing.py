@@ -16,7 +16,8 @@ _PALETTE = (
     *(f"color(16) on color({number})" for number in _BRIGHT),
     *(f"color(231) on color({number})" for number in _DARK),
 )
-FREE, ALARM = "dim", "bold white on red"
+#: Those without a background are read on black and on white: yellow, for one, is not.
+FREE, WRONG, ALARM = "dim", "bold red", "bold white on red"
 _SEPARATOR = " | "
 #: No box for a NUMA node is narrower than that, if two stand beside each other.
 _NODE_WIDTH = 56

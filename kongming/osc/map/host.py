@@ -8,7 +8,7 @@ from rich.text import Text
 
 from kongming.osc import base
 from kongming.osc.map import residents as people
-from kongming.osc.map.drawing import ALARM, FREE, Bar, Cell, Node, Nodes, color
+from kongming.osc.map.drawing import ALARM, FREE, WRONG, Bar, Cell, Node, Nodes, color
 from kongming.osc.map.residents import EMULATOR, Document, Resident, mask
 from kongming.topology import cpuset
 
@@ -124,7 +124,7 @@ class _Cells:
         self._seen.add(flag)
         label, style = ("*", "bold") if len(uuids) > 1 else (one.label, color(one.number))
         if flag in (CONFLICT, STRAY, MISSING):
-            style = ALARM if flag == CONFLICT else f"{style} reverse"
+            style = ALARM
         return Cell(pcpu, label, flag, style)
 
     def _empty(self, pcpu: int, owners: Sequence[Resident]) -> Cell:
@@ -239,7 +239,7 @@ def _notes(host: Document, everybody: Sequence[Resident]) -> Iterator[Text]:
     names = {one.uuid: f"{one.label} {one.name}" for one in everybody}
     for conflict in host["conflicts"]:
         holders = ", ".join(names.get(uuid, uuid) for uuid in conflict["instances"])
-        yield Text(f"{CONFLICT} pCPU {conflict['cpus']} is held by {holders}", style="bold red")
+        yield Text(f"{CONFLICT} pCPU {conflict['cpus']} is held by {holders}", style=WRONG)
     for one in everybody:
         yield from drift_lines(one, f"{one.label} {one.name}: ")
 
@@ -251,7 +251,7 @@ def drift_lines(one: Resident, prefix: str = "") -> Iterator[Text]:
         yield Text(
             f"{STRAY} {prefix}{part} is on {what} {cpuset.to_text(is_on)},"
             f" and belongs on {cpuset.to_text(belongs)}",
-            style="bold yellow",
+            style=WRONG,
         )
     if one.reason and not any(one.drifts()):
-        yield Text(f"{STRAY} {prefix}pin {one.status}: {one.reason}", style="bold yellow")
+        yield Text(f"{STRAY} {prefix}pin {one.status}: {one.reason}", style=WRONG)

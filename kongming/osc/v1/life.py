@@ -103,7 +103,17 @@ class By(base.Structure):
         return f"{text} {by.get('id') or by.get('user_id') or ''}".rstrip()
 
 
+class Moment(base.Structure):
+    """When it happened."""
+
+    def human_readable(self) -> str:
+        """Return it with a place where a narrow table may break it."""
+        return str(self._value).replace("T", " ")
+
+
 def _value(name: str, value: Any) -> Any:
+    if name == "at":
+        return Moment(value)
     if not isinstance(value, dict):
         return value
     return By(value) if name == "by" else base.Structure(value)

@@ -15,6 +15,9 @@ from kongming.osc.map.instance import instance_map
 from kongming.osc.v1.pin import add_instance
 from kongming.sdk.base import Resource
 
+#: Below, a core of two siblings may have no room; above, nobody has a terminal.
+_NARROWEST, _WIDEST = 20, 1000
+
 
 class _Map(base.Command):
     since = "1.5"
@@ -32,7 +35,7 @@ class _Map(base.Command):
         parser.add_argument(
             "--width",
             metavar="<columns>",
-            type=int,
+            type=_columns,
             help="Draw it that wide (default: as the terminal is)",
         )
         return parser
@@ -91,6 +94,12 @@ class Instance(_Map):
             host = self.client.get_host(instance["host"]).document()
         documents = {"instance": instance, "pin": pin, "host": host}
         self.put(parsed_args, instance_map(instance, pin, host), documents)
+
+
+def _columns(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and _NARROWEST <= int(text) <= _WIDEST):
+        raise argparse.ArgumentTypeError(f"'{text}' is not within {_NARROWEST} to {_WIDEST}")
+    return int(text)
 
 
 def _documents(resources: Any) -> list[dict[str, Any]]:

@@ -89,6 +89,11 @@ class PinTest(Commands, base.EmbeddedTestCase):
         self.assertIn(f"{VNF} applied", said.err)
         said = self.ok("resource pin history vnf --long")
         self.assertRegex(said.out, r"vcpus: 0-3=4-5")
+        # a narrow table breaks between day and time
+        said = self.ok("resource pin history vnf -c At -c Event --max-width 30")
+        self.assertRegex(said.out, r"\| 20\d\d-\d\d-\d\d +\| created +\|\n\| \d\d:\d\d:\d\dZ +\|")
+        said = self.ok("resource pin history vnf -c At -f value")
+        self.assertRegex(said.out, r"\A20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\n")
 
     def test_wait_for_a_move(self) -> None:
         self.ok("resource pin create vnf --vcpu 0-3=4-5 --memory-nodes 0")
@@ -270,6 +275,10 @@ class LookTest(Commands, base.SharedTestCase):
         self.assertEqual(3, len(documents["instances"]))
         self.assertIn("No instance is here.", self.ok("resource pin host map two").out)
         self.refused("resource pin host map x", words="Host x", code="host_not_found")
+        for width in ("0", "19", "1001", "-80", "x"):
+            said = self.shell.run(f"resource pin host map one --width={width}")
+            self.assertEqual((2, ""), (said.status, said.out))
+            self.assertIn(f"argument --width: '{width}' is not within 20 to 1000", said.err)
 
     def test_map_of_an_instance(self) -> None:
         drawn = self.ok("resource pin instance map vnf --width 90").out

@@ -114,6 +114,15 @@ class HostTest(MapsTestCase):
         backgrounds = [style for found in styles.values() for style in found]
         self.assertEqual(len(set(backgrounds)), len(backgrounds))
 
+    def test_what_is_wrong_is_seen_on_black_and_on_white(self) -> None:
+        coloured = self.drawn(force_terminal=True, color_system="256")
+        for alarm in ("D~", "D?"):
+            self.assertIn(f"{ESCAPE}1;37;41m{alarm}{ESCAPE}", coloured)
+        self.assertIn(f"{ESCAPE}1;31m~ D router: vCPU 1 is on pCPU 10", coloured)
+        for style in re.findall(r"\x1b\[([0-9;]+)m", coloured):
+            color = re.match(r"(?:[12];)?3(\d)$", style)
+            self.assertTrue(color is None or color[1] == "1", style)
+
     def test_terminal_without_unicode(self) -> None:
         class Latin(io.StringIO):
             encoding = "ascii"
