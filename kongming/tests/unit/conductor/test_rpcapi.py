@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller hears when no conductor can be reached."""
+"""How a client of conductors gets to the broker, and what callers hear if it does not."""
 
+import threading
 from typing import Any
 
 import fixtures
 import kombu.exceptions
+import oslo_messaging
 
 from kongming import exception, rpc
-from kongming.conductor.rpcapi import ConductorAPI
+from kongming.conductor import rpcapi
 from kongming.context import service_context
 from kongming.tests import base
 
@@ -16,7 +18,7 @@ class BrokerTest(base.TestCase):
     def test_another_connection_that_cannot_be_made(self) -> None:
         """A thread that finds all others in use."""
         self.configuration.set("transport_url", "fake://")
-        api = ConductorAPI(rpc.transport(self.conf))
+        api = rpcapi.ConductorAPI(rpc.transport(self.conf))
         api._reachable.set()
 
         def refuse(*args: Any, **kwargs: Any) -> None:
@@ -27,3 +29,49 @@ class BrokerTest(base.TestCase):
             error = exception.ControlPlaneUnavailable
             self.assertRaises(error, api.placements, context, "one")
             self.assertRaises(error, api.ping, context, 1)
+
+
+class Refused(Exception):
+    """What the driver of a broker raises if the broker does not take the user."""
+
+
+class Client:
+    """Stands in for that of oslo.messaging."""
+
+    def __init__(self, *answers: Exception) -> None:
+        self.answers = list(answers)
+
+    def prepare(self, **_: object) -> "Client":
+        return self
+
+    def call(self, *_: object) -> None:
+        if self.answers:
+            raise self.answers.pop(0)
+
+
+class ReachTest(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch("kongming.conductor.rpcapi._PAUSE", 0))
+
+    def reach(self, *answers: Exception) -> None:
+        """Insist that the broker counts as reached after these, and not before."""
+        api = rpcapi.ConductorAPI.__new__(rpcapi.ConductorAPI)
+        api._reachable = threading.Event()
+        client = api._client = Client(*answers)
+        api._reach()
+        self.assertTrue(api._reachable.is_set())
+        self.assertEqual([], client.answers)
+
+    def test_user_who_is_refused_until_the_operator_lets_him_in(self) -> None:
+        self.reach(Refused("ACCESS_REFUSED"), Refused("NOT_ALLOWED - vhost x not found"))
+        self.assertIn("cannot be reached: ACCESS_REFUSED", self.log.output)
+        self.assertIn("vhost x not found", self.log.output)
+
+    def test_broker_that_is_away_at_first(self) -> None:
+        self.reach(oslo_messaging.MessageDeliveryFailure("unreachable"))
+        self.assertIn("cannot be reached: unreachable", self.log.output)
+
+    def test_nobody_behind_the_broker(self) -> None:
+        self.reach(oslo_messaging.MessagingTimeout())
+        self.assertIn("no conductor is yet", self.log.output)
