@@ -67,9 +67,9 @@ def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigO
     try:
         conf(sys.argv[1:] if arguments is None else arguments, project="kongming", prog=program)
         _read_all(conf)
-    except cfg.Error as error:
+        logging.setup(conf, "kongming")
+    except (cfg.Error, logging.LogConfigError, OSError) as error:
         fail(program, error)
-    logging.setup(conf, "kongming")
     return conf
 
 

@@ -530,6 +530,12 @@ class WorkersTest(ProgramTestCase):
         self.assertIn("kongming-standalone: [agent] managed_cpus: '4-x'", output)
         self.assertNotIn("Traceback", output)
 
+    def test_nowhere_to_log(self) -> None:
+        nowhere = self.directory / "none/kongming.log"
+        for option in ("log_file", "log_config_append"):
+            path = self.configure(DEFAULT={option: nowhere})
+            self.assert_refused(str(nowhere), "conductor", "--config-file", path)
+
     def test_libvirt_that_is_not_installed(self) -> None:
         path = self.configure()
         # a module of that name whose own import fails as if it were not there
