@@ -172,6 +172,19 @@ class BrokerTest(ProgramTestCase):
             self.assertTrue(message.startswith("kongming-conductor: "), message)
 
 
+class ConductorTest(ProgramTestCase):
+    def test_handlers_that_do_not_exist(self) -> None:
+        database = {"connection": f"sqlite:///{self.directory}/x.db"}
+        path = self.configure(
+            DEFAULT={"transport_url": "fake://"},
+            database=database,
+            notifications={"handlers": "colour"},
+        )
+        message = self.refusal(conductor.main, "--config-file", path)
+        self.assertTrue(message.startswith("kongming-conductor: "), message)
+        self.assertIn("colour", message)
+
+
 class StandaloneTest(ProgramTestCase):
     def start(self, *arguments: str | pathlib.Path) -> str:
         state = self.directory / "state"
