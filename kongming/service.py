@@ -53,13 +53,19 @@ class Worker(service.ServiceBase):
         """Nothing to reset: SIGHUP replaces the worker."""
 
 
-def prepare(program: str, arguments: Sequence[str] | None = None) -> cfg.ConfigOpts:
+def prepare(
+    program: str, arguments: Sequence[str] | None = None, prints: bool = False
+) -> cfg.ConfigOpts:
     """Read command line and configuration files, set logging up; return the configuration.
 
     Ends the program if that is impossible.
+
+    :param prints: its standard output is for what it prints, and not for what it logs
     """
     conf = cfg.CONF
     logging.register_options(conf)
+    if prints:
+        conf.set_default("use_stderr", True)
     options.set_defaults(conf)
     for group, messaging_options in messaging.list_opts():
         conf.register_opts(messaging_options, group=group)

@@ -24,7 +24,7 @@ def _add_commands(subparsers: Any) -> None:
 def main() -> int:
     """Carry out one command."""
     cfg.CONF.register_cli_opt(cfg.SubCommandOpt("command", title="commands", handler=_add_commands))
-    conf = service.prepare("kongming-dbsync")
+    conf = service.prepare("kongming-dbsync", prints=True)
     service.need_database(conf)
     command = conf.command
     try:

@@ -29,7 +29,7 @@ def main() -> int:
     """Carry out ``upgrade check``; 0: all is well, 1: warnings, 2: it must not go on."""
     upgradecheck.register_cli_options(cfg.CONF, Checks())
     # it is there where its own main(), which knows none of our options, has read the files
-    upgradecheck.CONF = service.prepare("kongming-status")
+    upgradecheck.CONF = service.prepare("kongming-status", prints=True)
     return int(upgradecheck.run(upgradecheck.CONF))
 
 

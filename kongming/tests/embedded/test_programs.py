@@ -477,6 +477,14 @@ class StatusTest(ProgramTestCase):
         (self.directory / "policy.yaml").write_text("nonsense")
         self.assertEqual(2, self.status()[0])
 
+    def test_what_is_logged_is_not_printed(self) -> None:
+        path = self.configure(DEFAULT={"transport_url": f"rabbit://127.0.0.1:{free_port()}/"})
+        program = str(_BIN / "kongming-status")
+        ask = [program, "--config-file", str(path), "upgrade", "check", "--json"]
+        done = subprocess.run(ask, capture_output=True, text=True, check=False)
+        self.assertEqual(4, len(json.loads(done.stdout)["checks"]))
+        self.assertIn("Connection refused", done.stderr)
+
 
 class WorkersTest(ProgramTestCase):
     """Conductor and agent; the broker is the tests' own, or nobody."""
