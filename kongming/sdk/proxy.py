@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from urllib import parse
 
+from keystoneauth1 import exceptions as keystone_exceptions
 from openstack import exceptions, proxy
 
 from kongming.sdk.calendar import Calendar, Previewed, Scheduled
@@ -22,10 +23,19 @@ from kongming.sdk.quota import Quota
 from kongming.sdk.template import Rollout, Template, Version
 
 _Found = TypeVar("_Found")
+#: What a proxy answers while no API does, or an API while nothing that it needs does.
+_AWAY = (502, 503, 504)
 
 
 class Proxy(proxy.Proxy):
     """The calls; ``pin`` stands for a `Pin` or the UUID of its instance."""
+
+    def _get_resource(self, resource_type: Any, value: Any, **attributes: Any) -> Any:
+        # the path would be that of the list
+        if value == "":
+            noun = resource_type.__name__.lower()
+            raise exceptions.InvalidRequest(f"The {noun} has no name or id.")
+        return super()._get_resource(resource_type, value, **attributes)
 
     def pins(self, **query: Any) -> Iterator[Pin]:
         """Yield the pins that the caller may see.
@@ -258,12 +268,27 @@ def _key(value: Any) -> Any:
 
 
 def _again(get: Callable[[], _Found], seconds: float, pause: float) -> Iterator[_Found]:
-    """Yield what is found again and again, for so many seconds."""
+    """Yield what is found again and again, for so many seconds.
+
+    An API that is away is waited for as well: moves go on meanwhile.
+    """
     end = time.monotonic() + seconds
     nap = 0.1
     while True:
-        yield get()
+        away: Exception | None = None
+        try:
+            found = get()
+        except keystone_exceptions.ConnectFailure as error:
+            away = error
+        except exceptions.HttpException as error:
+            if error.status_code not in _AWAY:
+                raise
+            away = error
+        if away is None:
+            yield found
         if time.monotonic() + nap > end:
+            if away is not None:
+                raise away
             return
         time.sleep(nap)
         nap = min(pause, nap * 1.5)

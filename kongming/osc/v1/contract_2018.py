@@ -31,6 +31,8 @@ _LONG = {
 class _Command(base.Command):
     def ask(self, method: str, noun: str, key: str | None = None, **options: Any) -> Any:
         """Return the answer to a request of 2018."""
+        if key == "":
+            raise exceptions.InvalidRequest(f"One of {noun} has no name or id.")
         path = f"/{noun}" if key is None else f"/{noun}/{parse.quote(key, safe='')}"
         answer = self.client.request(path, method, microversion=_VERSION, **options)
         exceptions.raise_from_response(answer)

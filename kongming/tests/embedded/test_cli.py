@@ -294,6 +294,19 @@ class LookTest(Commands, base.SharedTestCase):
             self.refused("resourcepin host show", name, words="HTTP 404")
             self.refused("resourcepin instance show", name, words="HTTP 404")
 
+    def test_nothing_where_a_name_is_due(self) -> None:
+        # as with "$HOST" in a shell that has no such variable
+        for command in (
+            *("resource pin host show", "resource pin host map", "resource pin rollout show"),
+            *("resource pin rollout cancel", "resource pin quota show", "resource pin delete"),
+            *("resource pin template show", "resource pin instance show"),
+            *("resourcepin host show", "resourcepin instance show"),
+            "resourcepin instance cpu mapping delete",
+        ):
+            said = self.shell.plain("--os-cloud", "test", *command.split(), "")
+            self.assertEqual((1, ""), (said.status, said.out), command)
+            self.assertRegex(said.err, r"\A.* (has no name or id\.?|has the name or \w+ ''\.?)\n\Z")
+
     def test_colours(self) -> None:
         self.useFixture(fixtures.EnvironmentVariable("FORCE_COLOR", "1"))
         self.useFixture(fixtures.EnvironmentVariable("TERM", "xterm-256color"))

@@ -4,7 +4,9 @@ import json
 import types
 from typing import Any
 
+import fixtures
 import requests
+from keystoneauth1 import exceptions as keystone_exceptions
 from openstack import exceptions
 from wsme import types as wtypes
 
@@ -31,6 +33,7 @@ from kongming.sdk.candidates import Candidates
 from kongming.sdk.host import Host
 from kongming.sdk.instance import Instance
 from kongming.sdk.pin import Event, Move, Pin
+from kongming.sdk.proxy import Proxy
 from kongming.sdk.quota import Quota
 from kongming.sdk.template import Rollout, Template, Version
 from kongming.tests import base
@@ -92,6 +95,49 @@ class ErrorsTest(base.BareTestCase):
         for content in (b"<html>", b"{}", b"[]", b'{"errors": 1}', b'{"errors": [{}]}', b'"x"'):
             self.assertEqual([], sdk_base.errors(self.error(content)), str(content))
         self.assertEqual([], sdk_base.errors(exceptions.HttpException()))
+
+
+class FollowTest(base.BareTestCase):
+    """A pin is followed while the API is restarted."""
+
+    def follow(self, *answers: Any, seconds: float = 60) -> list[str]:
+        """Return the states of a pin for answers, some of which are exceptions."""
+        left = list(answers)
+
+        def get(_: Any, pin: str) -> Pin:
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return Pin(instance_uuid=pin, status=answer)
+
+        self.useFixture(fixtures.MonkeyPatch("kongming.sdk.proxy.Proxy.get_pin", get))
+        self.useFixture(fixtures.MonkeyPatch("kongming.sdk.proxy.time.sleep", lambda _: None))
+        proxy = Proxy.__new__(Proxy)
+        return [pin.status for pin in proxy.follow_pin("uuid", seconds)]
+
+    def test_away_for_a_while(self) -> None:
+        gone, behind = keystone_exceptions.ConnectFailure(), _http(503)
+        self.assertEqual(
+            ["pending", "pending", "applied"],
+            self.follow("pending", gone, behind, _http(502), "pending", gone, "applied"),
+        )
+
+    def test_away_for_too_long(self) -> None:
+        gone = keystone_exceptions.ConnectFailure("gone")
+        for seconds in (0, 0.05):
+            raised = self.assertRaises(type(gone), self.follow, gone, seconds=seconds)
+            self.assertIs(gone, raised)
+
+    def test_refusal(self) -> None:
+        for status in (404, 500):
+            error = self.assertRaises(
+                exceptions.HttpException, self.follow, "pending", _http(status)
+            )
+            self.assertEqual(status, error.status_code)
+
+
+def _http(status: int) -> exceptions.HttpException:
+    return exceptions.HttpException(http_status=status)
 
 
 class CatalogueTest(base.BareTestCase):
