@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write requirements with each lower bound as the only version: lower_bounds.py TO FROM..."""
+"""Write requirements with each lower bound as the only version: lower_bounds.py TO FROM...
 
+FROM is a file of requirements, or setup.cfg:EXTRA.
+"""
+
+import configparser
 import pathlib
 import re
 import sys
@@ -25,6 +29,17 @@ def pinned(text: str) -> list[str]:
     return found
 
 
+def read(name: str) -> str:
+    """Return the requirements that a name, see above, stands for."""
+    path, _, extra = name.partition(":")
+    text = pathlib.Path(path).read_text()
+    if not extra:
+        return text
+    config = configparser.ConfigParser(interpolation=None)
+    config.read_string(text)
+    return config["extras"][extra]
+
+
 if __name__ == "__main__":
-    lines = [line for name in sys.argv[2:] for line in pinned(pathlib.Path(name).read_text())]
+    lines = [line for name in sys.argv[2:] for line in pinned(read(name))]
     pathlib.Path(sys.argv[1]).write_text("\n".join([*lines, ""]))
