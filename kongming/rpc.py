@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import kombu.exceptions
 import oslo_messaging
+from kombu.exceptions import OperationalError
+from kombu.transport.pyamqp import Transport as Amqp
 from oslo_config import cfg
 from oslo_messaging.rpc import dispatcher
 from oslo_versionedobjects import base as versioned
@@ -18,6 +19,8 @@ from kongming.context import RequestContext
 from kongming.objects.base import KongMingObject
 
 _LEAVE_SECONDS = 3.0
+#: What the library below oslo.messaging says of a broker that is away, or refuses the user.
+_AWAY = (OperationalError, *Amqp.connection_errors, *Amqp.channel_errors)
 
 CONDUCTOR_TOPIC = "kongming-conductor"
 AGENT_TOPIC = "kongming-agent"
@@ -133,11 +136,11 @@ def client(connection: oslo_messaging.Transport, topic: str, version: str) -> An
 def delivery() -> Iterator[None]:
     """Let all that is said of a broker that is away leave as MessageDeliveryFailure.
 
-    Where oslo.messaging needs another connection, its own library says so, in other words.
+    Where oslo.messaging needs another connection it lets the words of the library below through.
     """
     try:
         yield
-    except kombu.exceptions.OperationalError as error:
+    except _AWAY as error:
         raise oslo_messaging.MessageDeliveryFailure(str(error)) from error
 
 

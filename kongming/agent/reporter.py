@@ -52,10 +52,13 @@ class Reporter:
                 self._last_words[outcome.instance_uuid] = word
                 self._outcomes.append(outcome)
 
-    def report(self, full: bool, moving: Collection[objects.Moving] = ()) -> None:
+    def report(
+        self, full: bool, moving: Collection[objects.Moving] = (), again: bool = True
+    ) -> None:
         """Send what changed (or everything); keep it for the next time if that fails.
 
         :param moving: is not kept: there will be a newer word
+        :param again: send everything at once if a conductor does not take this one
         :raises ControlPlaneUnavailable: nobody answered
         :raises HypervisorError: the host cannot be looked at
         """
@@ -90,10 +93,14 @@ class Reporter:
         answer = self._conductor.report(service_context(), report)
         highest = int(str(answer["sequence"]))
         if answer["full_needed"] or highest > self._sequence:
-            LOG.warning("Host %s: report %s was not taken, sending all", self._host, self._sequence)
+            when = "now" if again else "with the next one"
+            LOG.warning(
+                "Host %s: report %s was not taken, sending all %s", self._host, self._sequence, when
+            )
             self._sequence = max(highest, self._sequence)
             self._acknowledged = None
-            self.report(full=True)
+            if again:
+                self.report(full=True, again=False)
             return
         self._acknowledged = instances
         self._vanished = {uuid: end for uuid, end in self._vanished.items() if uuid in instances}

@@ -338,7 +338,7 @@ class ConductorAPI:
                     self._client.prepare(version="1.0", timeout=1).call(service_context(), "ping")
             except oslo_messaging.MessagingTimeout:
                 LOG.info("The message broker is there; no conductor is yet")
-            except Exception as error:  # one that refuses the user says so in words of its own
+            except oslo_messaging.MessagingException as error:
                 LOG.warning("The message broker cannot be reached: %s", error)
                 time.sleep(_PAUSE)
                 continue

@@ -284,6 +284,19 @@ class SequenceTest(ReporterTestCase):
         self.assertEqual(sorted(set(self.sequences())), self.sequences())
         self.assertEqual([], self.sent())
 
+    def test_conductor_that_takes_nothing(self) -> None:
+        self.sent()
+        self.conductor.answers = [{"sequence": 0, "full_needed": True}] * 3
+        reports = self.sent(outcome())
+        self.assertEqual([False, True], [report["full"] for report in reports])
+        self.assertIn("was not taken, sending all with the next one", self.log.output)
+        reports = self.sent()
+        self.assertEqual(
+            [(True, [(VNF, 1, "applied")])] * 2,
+            [(report["full"], report["outcomes"]) for report in reports],
+        )
+        self.assertEqual([], self.sent())
+
     def test_conductor_has_forgotten_the_host_and_is_away(self) -> None:
         self.sent()
         self.conductor.answers = [{"sequence": 0, "full_needed": True}]

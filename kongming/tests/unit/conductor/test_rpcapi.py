@@ -5,8 +5,9 @@ import threading
 from typing import Any
 
 import fixtures
-import kombu.exceptions
 import oslo_messaging
+from amqp.exceptions import AccessRefused, NotAllowed
+from kombu.exceptions import OperationalError
 
 from kongming import exception, rpc
 from kongming.conductor import rpcapi
@@ -15,14 +16,14 @@ from kongming.tests import base
 
 
 class BrokerTest(base.TestCase):
-    def test_another_connection_that_cannot_be_made(self) -> None:
-        """A thread that finds all others in use."""
+    def assert_unavailable(self, said: Exception) -> None:
+        """Insist on what callers hear when the library below oslo.messaging says that."""
         self.configuration.set("transport_url", "fake://")
         api = rpcapi.ConductorAPI(rpc.transport(self.conf))
         api._reachable.set()
 
         def refuse(*args: Any, **kwargs: Any) -> None:
-            raise kombu.exceptions.OperationalError("Connection refused")
+            raise said
 
         with fixtures.MonkeyPatch("oslo_messaging.transport.Transport._send", refuse):
             context = service_context()
@@ -30,9 +31,13 @@ class BrokerTest(base.TestCase):
             self.assertRaises(error, api.placements, context, "one")
             self.assertRaises(error, api.ping, context, 1)
 
+    def test_another_connection_that_cannot_be_made(self) -> None:
+        """A thread that finds all others in use."""
+        self.assert_unavailable(OperationalError("Connection refused"))
 
-class Refused(Exception):
-    """What the driver of a broker raises if the broker does not take the user."""
+    def test_user_who_is_refused_by_now(self) -> None:
+        self.assert_unavailable(AccessRefused("ACCESS_REFUSED"))
+        self.assert_unavailable(NotAllowed("NOT_ALLOWED - vhost x not found"))
 
 
 class Client:
@@ -64,7 +69,7 @@ class ReachTest(base.TestCase):
         self.assertEqual([], client.answers)
 
     def test_user_who_is_refused_until_the_operator_lets_him_in(self) -> None:
-        self.reach(Refused("ACCESS_REFUSED"), Refused("NOT_ALLOWED - vhost x not found"))
+        self.reach(AccessRefused("ACCESS_REFUSED"), NotAllowed("NOT_ALLOWED - vhost x not found"))
         self.assertIn("cannot be reached: ACCESS_REFUSED", self.log.output)
         self.assertIn("vhost x not found", self.log.output)
 
