@@ -3,14 +3,16 @@
 
 import contextlib
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import oslo_messaging
+from amqp.exceptions import AMQPError
 from kombu.exceptions import OperationalError
-from kombu.transport.pyamqp import Transport as Amqp
 from oslo_config import cfg
+from oslo_log import log as logging
 from oslo_messaging.rpc import dispatcher
 from oslo_versionedobjects import base as versioned
 
@@ -18,9 +20,12 @@ from kongming import exception
 from kongming.context import RequestContext
 from kongming.objects.base import KongMingObject
 
+LOG = logging.getLogger(__name__)
+
 _LEAVE_SECONDS = 3.0
-#: What the library below oslo.messaging says of a broker that is away, or refuses the user.
-_AWAY = (OperationalError, *Amqp.connection_errors, *Amqp.channel_errors)
+_FINISH_SECONDS = 10.0
+#: What the libraries below oslo.messaging say of a broker that is away, or refuses the user.
+_AWAY = (OperationalError, AMQPError)
 
 CONDUCTOR_TOPIC = "kongming-conductor"
 AGENT_TOPIC = "kongming-agent"
@@ -92,33 +97,65 @@ def disconnect(connection: oslo_messaging.Transport) -> None:
     if str(connection.conf.transport_url).startswith("fake:"):
         return
     # one that cannot be reached is not waited for: whoever stops has nothing to tell it
-    _is_done(connection.cleanup)
+    _is_done(connection.cleanup, _LEAVE_SECONDS)
 
 
-def server(
-    connection: oslo_messaging.Transport,
-    topic: str,
-    name: str,
-    endpoint: Any,
-) -> oslo_messaging.MessageHandlingServer:
+class Server:
+    """Takes what a broker hands out, between `start` and `stop`.
+
+    :param make: makes what does so for oslo.messaging, and can be started but once
+    """
+
+    def __init__(self, make: Callable[[], oslo_messaging.MessageHandlingServer]) -> None:
+        self._make = make
+        self._running: oslo_messaging.MessageHandlingServer | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> bool:
+        """Begin; return whether it did before `stop`.
+
+        A broker that is away, or refuses the user, is waited for.
+        """
+        for pause in pauses():
+            running = self._make()
+            try:
+                with delivery():
+                    running.start()
+            except oslo_messaging.MessagingException as error:
+                LOG.warning("The message broker cannot be reached: %s", error)
+            else:
+                self._running = running
+                return True
+            if self._stopping.wait(pause):
+                break
+        return False
+
+    def stop(self) -> None:
+        """Finish what is under way, and take no more.
+
+        If the broker is away that is not waited for: nobody could be answered.
+        """
+        self._stopping.set()
+        if self._running is not None and _is_done(self._running.stop, _FINISH_SECONDS):
+            self._running.wait()
+
+
+def server(connection: oslo_messaging.Transport, topic: str, name: str, endpoint: Any) -> Server:
     """Return a server, not started, that offers the exposed methods of one endpoint."""
-    return oslo_messaging.get_rpc_server(
-        connection,
-        oslo_messaging.Target(topic=topic, server=name),
-        [endpoint],
-        serializer=_ContextSerializer(),
-        access_policy=dispatcher.ExplicitRPCAccessPolicy,
+    return Server(
+        lambda: oslo_messaging.get_rpc_server(
+            connection,
+            oslo_messaging.Target(topic=topic, server=name),
+            [endpoint],
+            serializer=_ContextSerializer(),
+            access_policy=dispatcher.ExplicitRPCAccessPolicy,
+        )
     )
 
 
-def leave(running: oslo_messaging.MessageHandlingServer) -> None:
-    """Let a server finish the calls under way, and take no more.
-
-    One whose broker is away is not waited for: it would first wait for the broker, and nobody
-    could be answered.
-    """
-    if _is_done(running.stop):
-        running.wait()
+def pauses() -> Iterator[float]:
+    """Yield in how many seconds to try again to reach a broker, without end."""
+    return itertools.chain((0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
 def client(connection: oslo_messaging.Transport, topic: str, version: str) -> Any:
@@ -144,9 +181,9 @@ def delivery() -> Iterator[None]:
         raise oslo_messaging.MessageDeliveryFailure(str(error)) from error
 
 
-def _is_done(leaving: Callable[[], None]) -> bool:
+def _is_done(leaving: Callable[[], None], seconds: float) -> bool:
     """Whether something ends in time; what does not is left to the end of the process."""
     thread = threading.Thread(target=leaving, name="leaving", daemon=True)
     thread.start()
-    thread.join(_LEAVE_SECONDS)
+    thread.join(seconds)
     return not thread.is_alive()

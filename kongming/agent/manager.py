@@ -84,7 +84,7 @@ class AgentManager:
             self._stopping = True
             self._news.notify_all()
         self._metrics.stop()
-        rpc.leave(self._server)
+        self._server.stop()
         self._worker.stop()
         self._talker.join(_STOP_GRACE)
         self._driver.close()
@@ -147,7 +147,7 @@ class AgentManager:
                 if fetch:
                     self._fetch()
                 asked = "the report"
-                self._reporter.report(full, moving.values())
+                taken = self._reporter.report(full, moving.values())
             except (exception.Unavailable, oslo_messaging.MessagingException) as error:
                 LOG.warning("Host %s cannot reach a conductor: %s", self._host, error)
             except exception.KongMingError as error:
@@ -160,8 +160,9 @@ class AgentManager:
                 LOG.exception("Host %s: reporting failed; tried again soon", self._host)
             else:
                 pause = _FIRST_RETRY
-                if full:
+                if full and taken:
                     self._metrics.reported_at = time.monotonic()
+                if full:
                     next_full = time.monotonic() + self._interval
                 continue
             with self._news:

@@ -54,11 +54,12 @@ class Reporter:
 
     def report(
         self, full: bool, moving: Collection[objects.Moving] = (), again: bool = True
-    ) -> None:
+    ) -> bool:
         """Send what changed (or everything); keep it for the next time if that fails.
 
         :param moving: is not kept: there will be a newer word
         :param again: send everything at once if a conductor does not take this one
+        :returns: whether a conductor took it, or there is nothing to tell
         :raises ControlPlaneUnavailable: nobody answered
         :raises HypervisorError: the host cannot be looked at
         """
@@ -74,7 +75,7 @@ class Reporter:
         gone = sorted(set(known) - set(instances))
         outcomes = list(self._outcomes)
         if not (full or changed or gone or outcomes or moving):
-            return
+            return True
         topology = self._view.host() if full else None
         # rises over restarts of the agent too, without a file
         self._sequence = max(self._sequence + 1, time.time_ns() // 1_000_000)
@@ -99,9 +100,7 @@ class Reporter:
             )
             self._sequence = max(highest, self._sequence)
             self._acknowledged = None
-            if again:
-                self.report(full=True, again=False)
-            return
+            return again and self.report(full=True, again=False)
         self._acknowledged = instances
         self._vanished = {uuid: end for uuid, end in self._vanished.items() if uuid in instances}
         # the sweep that follows a full report repeats every outcome, and so does a start
@@ -112,6 +111,7 @@ class Reporter:
             if uuid in running and running[uuid].has_threads
         }
         self._outcomes = self._outcomes[len(outcomes) :]
+        return True
 
     def _stopped(self, found: Mapping[str, objects.Instance]) -> dict[str, objects.Instance]:
         """Return those that are not found but were until just now."""

@@ -2,6 +2,7 @@
 """What the agent holds: the placements last received, kept in a local file."""
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -253,6 +254,9 @@ class Store:
 
     def _load(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._path.parent, os.W_OK | os.X_OK):
+            denied = errno.EACCES
+            raise PermissionError(denied, os.strerror(denied), str(self._path.parent))
         try:
             data = json.loads(self._path.read_text())
             self._pins = {

@@ -15,7 +15,7 @@ from kongming.agent.fights import Rules
 from kongming.agent.limits import Limits
 from kongming.agent.reconciler import Done, Reconciler
 from kongming.agent.store import Store
-from kongming.hypervisor.driver import Driver, Event, NotNow
+from kongming.hypervisor.driver import Driver, Event, InstanceGone, NotNow
 
 LOG = logging.getLogger(__name__)
 
@@ -23,9 +23,11 @@ LOG = logging.getLogger(__name__)
 #: time: one is left for the reports even if the QEMUs of so many instances answer nothing.
 MOST_AT_ONCE = 4
 #: Of how many instances the memory moves at once. They do not count among the others: a move may
-#: take minutes, and asks the kernel alone.
+#: take minutes, and asks libvirt but when the threads cross, and at its end.
 MOST_MOVES = 4
+_WORD_SECONDS = 5.0
 _STOP_GRACE = 5.0
+_LIFE = {Event.STARTED, Event.ARRIVED, Event.STOPPED}
 
 
 @dataclasses.dataclass
@@ -108,6 +110,8 @@ class Worker:
             return
         with self._news:
             self._ask(uuid).events.add(what)
+            # one that was started anew has other threads to be placed, and perhaps nothing to move
+            self._turn.notify_all()
             # one that just started runs anywhere, and comes before those that a sweep looks at
             self._due.move_to_end(uuid, last=False)
 
@@ -139,6 +143,7 @@ class Worker:
         """Pass a word on; before the first step of a move, let others have the place of this one.
 
         :raises NotNow: the agent ends before it is its turn
+        :raises InstanceGone: the instance does, or starts anew
         """
         self._tell_moves(moving)
         uuid = moving.instance_uuid
@@ -147,15 +152,27 @@ class Worker:
                 return
             self._moving[uuid] = None
             self._wake()
-            self._turn.wait_for(
-                lambda: (
+
+            def is_its_turn() -> bool:
+                return (
                     self._stopping
                     or uuid in itertools.islice(self._moving, MOST_MOVES)
+                    or self._is_another(uuid)
                     or not self._is_wanted(moving)
                 )
-            )
+
+            while not self._turn.wait_for(is_its_turn, _WORD_SECONDS):
+                # whoever has not heard that it is to move cannot call that off
+                self._tell_moves(moving)
             if self._stopping:
                 raise NotNow("the agent ends")
+            if self._is_another(uuid):
+                raise InstanceGone(f"instance {uuid} ended before it was its turn")
+
+    def _is_another(self, uuid: str) -> bool:
+        """Whether the process that waits for its turn has ended, perhaps for another one."""
+        due = self._due.get(uuid)
+        return due is not None and not due.events.isdisjoint(_LIFE)
 
     def _is_wanted(self, moving: objects.Moving) -> bool:
         """Whether nobody has called a move off, or changed the wish; else it is told so itself."""

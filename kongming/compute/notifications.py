@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listens to Nova's notifications."""
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -77,16 +78,22 @@ class Listener:
     ) -> None:
         self._transport = _transport(conf)
         self._servers = [
-            oslo_messaging.get_notification_listener(
-                self._transport,
-                [oslo_messaging.Target(exchange=conf.notifications.exchange, topic=handler.topic)],
-                [_Endpoint(handler, take)],
-                # the pool is the name of the queue, for whatever topic
-                pool=f"{pool}-{handler.topic}",
+            rpc.Server(
+                functools.partial(
+                    oslo_messaging.get_notification_listener,
+                    self._transport,
+                    [
+                        oslo_messaging.Target(
+                            exchange=conf.notifications.exchange, topic=handler.topic
+                        )
+                    ],
+                    [_Endpoint(handler, take)],
+                    # the pool is the name of the queue, for whatever topic
+                    pool=f"{pool}-{handler.topic}",
+                )
             )
             for handler in listened.values()
         ]
-        self._started = threading.Event()
         self._thread = threading.Thread(target=self._start, name="notifications", daemon=True)
 
     def start(self) -> None:
@@ -95,16 +102,13 @@ class Listener:
 
     def stop(self) -> None:
         """Finish the events under way and leave the broker."""
-        if self._started.is_set():
-            for server in self._servers:
-                rpc.leave(server)
+        for server in self._servers:
+            server.stop()
         rpc.disconnect(self._transport)
 
     def _start(self) -> None:
-        for server in self._servers:
-            server.start()
-        self._started.set()
-        LOG.info("Listening to Nova's notifications")
+        if all(server.start() for server in self._servers):
+            LOG.info("Listening to Nova's notifications")
 
 
 class _Endpoint:

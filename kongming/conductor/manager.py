@@ -105,7 +105,7 @@ class ConductorManager:
         """Finish the calls under way and leave the broker."""
         if self._listener is not None:
             self._listener.stop()
-        rpc.leave(self._server)
+        self._server.stop()
         self._expiry.stop()
         self._roller.stop()
         self._timekeeper.stop()

@@ -5,7 +5,6 @@ A compute host is easier to break into than a conductor. What it says of itself 
 that must not keep others from being placed, listed or looked at.
 """
 
-import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,7 +37,10 @@ _count = checks.integer(0, _HIGHEST_BIG)
 def report(field: str, value: Any) -> objects.Report:
     """Insist on a report; its agent repeats one that is refused, so that the log tells of it."""
     try:
-        return _report(field, value)
+        try:
+            return _report(field, value)
+        except (TypeError, OverflowError) as error:
+            raise checks.wrong(field, f"is none: {error}") from error
     except exception.BadRequest as error:
         sent = value.fields.get("host") if isinstance(value, Unreadable) else None
         if isinstance(value, objects.Report) and value.obj_attr_is_set("host"):
@@ -78,12 +80,9 @@ def _sequence(field: str, value: Any) -> int:
 
 def _text(field: str, value: Any) -> str:
     """Insist on what a column for text can hold."""
-    try:
-        if len(value) < 256 and "\0" not in value and value.encode():
-            return str(value)
-    except UnicodeEncodeError:
-        pass
-    raise checks.wrong(field, "must be 1 to 255 characters of text")
+    if len(value) < 256:
+        return _reason(field, value)
+    raise checks.wrong(field, "must be at most 255 characters")
 
 
 def _reason(field: str, value: Any) -> str:
@@ -146,8 +145,9 @@ def _topology(field: str, host: Host) -> Host:
             node_id(f"{where}.distances", other)
             _counts(f"{where}.distances", (distance,))
         for core in node.cores:
+            # libvirt reads them unsigned, also where the kernel says -1
             for number in (core.socket, core.die, core.core):
-                checks.integer(-1, HIGHEST)(f"{where}.cores", number)
+                checks.integer(-1, _HIGHEST_BIG)(f"{where}.cores", number)
     if not isinstance(host.devices, Mapping):
         raise checks.wrong(f"{field}.devices", "must be an object")
     for address, near in host.devices.items():
@@ -173,9 +173,9 @@ def _usage(field: str, usage: Usage) -> Usage:
                 raise checks.wrong(field, "has a thread of no kind")
         for vcpu in used.vcpus.values():
             _amounts(field, (vcpu.run_seconds, vcpu.wait_seconds))
-            _amounts(field, (vcpu.run_percent, vcpu.wait_percent))
+            _amounts(field, _known(vcpu.run_percent, vcpu.wait_percent))
         _residency(field, used.memory)
-        _amounts(field, (used.locality_percent,))
+        _amounts(field, _known(used.locality_percent))
     return usage
 
 
@@ -207,8 +207,13 @@ def _counts(field: str, values: Iterable[Any]) -> None:
 
 def _amounts(field: str, values: Iterable[Any]) -> None:
     for value in values:
-        if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
+        # neither infinite nor no number at all, which are floats, too
+        if not (type(value) in (int, float) and abs(value) <= _HIGHEST_BIG):
             raise checks.wrong(field, "must be of numbers")
+
+
+def _known(*values: Any) -> list[Any]:
+    return [value for value in values if value is not None]
 
 
 def _word(field: str, value: Any) -> None:

@@ -18,7 +18,6 @@ from kongming.topology.fit import Size
 LOG = logging.getLogger(__name__)
 
 #: Seconds between attempts to reach the broker, and that a call waits for the first success.
-_PAUSE = 0.5
 _PATIENCE = 3.0
 
 _VERSION = "1.6"
@@ -332,7 +331,7 @@ class ConductorAPI:
     def _reach(self) -> None:
         # The first call opens the way on which answers come back. oslo.messaging waits for
         # the broker there without end, which nobody's request must do.
-        while not self._reachable.is_set():
+        for pause in rpc.pauses():
             try:
                 with rpc.delivery():
                     self._client.prepare(version="1.0", timeout=1).call(service_context(), "ping")
@@ -340,9 +339,10 @@ class ConductorAPI:
                 LOG.info("The message broker is there; no conductor is yet")
             except oslo_messaging.MessagingException as error:
                 LOG.warning("The message broker cannot be reached: %s", error)
-                time.sleep(_PAUSE)
+                time.sleep(pause)
                 continue
             self._reachable.set()
+            return
 
     def _call(self, context: RequestContext, method: str, version: str, **arguments: Any) -> Any:
         if not self._reachable.wait(_PATIENCE):

@@ -62,14 +62,12 @@ def on_host(session: orm.Session, host: str) -> Sequence[Pin]:
 
 
 def for_agent(session: orm.Session, host: str) -> Sequence[Pin]:
-    """Return what the agent of a host shall do: place pins, and release others.
+    """Return what the agent of a host shall do: place pins, and release the others.
 
-    Those are deleted, or found no place when their instance came with what it had elsewhere.
+    Those are deleted, or found no place. Also of the latter an agent that has not heard may have
+    carried out what it knew, when the instance came back to its host.
     """
-    to_release = sa.or_(Pin.deleted.is_(True), Pin.in_force.is_not(None))
-    return session.scalars(
-        sa.select(Pin).where(Pin.host == host, sa.or_(Pin.placement.is_not(None), to_release))
-    ).all()
+    return session.scalars(sa.select(Pin).where(Pin.host == host)).all()
 
 
 def placed(session: orm.Session, uuids: Collection[str]) -> set[str]:

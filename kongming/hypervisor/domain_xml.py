@@ -148,5 +148,6 @@ def _nova(root: ElementTree.Element) -> dict[str, str | None]:
             found["display_name"] = instance.findtext("{*}name") or None
             for kind in ("project", "user"):
                 owner = instance.find(f"{{*}}owner/{{*}}{kind}")
-                found[f"{kind}_id"] = None if owner is None else owner.get("uuid")
+                if owner is not None:
+                    found[f"{kind}_id"] = owner.get("uuid") or None
     return found

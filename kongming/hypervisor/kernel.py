@@ -5,6 +5,7 @@ Paths and formats are those of proc(5).
 """
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -188,13 +189,13 @@ class Kernel:
         The process may end at any moment: FileNotFoundError and ProcessLookupError in the
         block leave as InstanceGone, other kinds of OSError as HypervisorError.
         """
-        pid = self._pids.get(uuid)
-        if pid is None or self._uuid_of(pid) != uuid:
-            pid = self._find(uuid)
         gone = f"instance {uuid} has no process on this machine"
-        if pid is None:
-            raise InstanceGone(gone)
         try:
+            pid = self._pids.get(uuid)
+            if pid is None or self._uuid_of(pid) != uuid:
+                pid = self._find(uuid)
+            if pid is None:
+                raise InstanceGone(gone)
             yield pid
         except (FileNotFoundError, ProcessLookupError) as error:
             raise InstanceGone(gone) from error
@@ -257,9 +258,11 @@ class Kernel:
     def _qemus(self, pids: Iterable[int]) -> Iterator[tuple[int, str, int]]:
         """Yield start, uuid and pid of each."""
         for pid in pids:
-            with contextlib.suppress(OSError):
+            try:
                 if uuid := self._uuid_of(pid):
                     yield self._ticks(pid), uuid, pid
+            except OSError as error:
+                _insist_on_enough(error)
 
     def _ticks(self, pid: int) -> int:
         """Return when a process was started, in clock ticks since the boot."""
@@ -273,9 +276,18 @@ class Kernel:
         try:
             arguments = self._read(pid, "cmdline").split(b"\0")
             return arguments[arguments.index(b"-uuid") + 1].decode()
-        except (OSError, ValueError, IndexError):
+        except (ValueError, IndexError):
+            return None
+        except OSError as error:
+            _insist_on_enough(error)
             return None
 
     def _read(self, pid: int, name: str) -> bytes:
         with open(f"{self._root}/{pid}/{name}", "rb") as file:
             return file.read()
+
+
+def _insist_on_enough(error: OSError) -> None:
+    """Raise what says that the machine lacks something, and nothing of the process looked at."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise error

@@ -46,6 +46,8 @@ KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
 #: How long a method waits for the very first answer, and close() for the keeper.
 PATIENCE_SECONDS = 5.0
+#: How many characters of a name or owner are told.
+_LONGEST = 255
 
 _FLAGS = {
     Scope.LIVE: libvirt.VIR_DOMAIN_AFFECT_LIVE,
@@ -235,16 +237,18 @@ class LibvirtDriver(driver.Driver):
             try:
                 started_ms = self._kernel.started_ms(definition.uuid)
                 observed = self._observe(definition.uuid, places)
-            except InstanceGone as error:
+            except HypervisorError as error:
+                # it is here, and what it has is not free, whatever the kernel does not tell
                 state = STATES[domain.state()[0]]
                 if state in ACTIVE_STATES:
                     LOG.warning("%s, though libvirt calls it %s", error, state)
         return objects.Instance(
             uuid=definition.uuid,
             host=self._host_name,
-            name=definition.display_name or definition.name,
-            project_id=definition.project_id,
-            user_id=definition.user_id,
+            # whatever a domain calls itself must not keep its host from reporting
+            name=(definition.display_name or definition.name)[:_LONGEST],
+            project_id=definition.project_id and definition.project_id[:_LONGEST],
+            user_id=definition.user_id and definition.user_id[:_LONGEST],
             vcpus=definition.vcpus,
             memory_mib=definition.memory_mib,
             iothreads=list(definition.iothreads),
@@ -292,10 +296,13 @@ class LibvirtDriver(driver.Driver):
         placement = self._kernel.placement(uuid)
         online, nodes = places
         # The kernel may allow CPUs and nodes that could be plugged in one day.
-        for part in placement:
-            placement[part] &= nodes if part == MEMORY else online
-        placement.update(self._kernel.numbers(uuid))
-        return placement
+        known = Placement(
+            (part, mask & (nodes if part == MEMORY else online)) for part, mask in placement.items()
+        )
+        # nor does a report tell of those that were plugged in since the host was looked at
+        found = Placement((part, mask) for part, mask in known.items() if mask)
+        found.update(self._kernel.numbers(uuid))
+        return found
 
     def _numbers(self, uuid: str, definition: domain_xml.Domain) -> Placement:
         """Return what a definition says of QoS but for vCPUs, with shares as cgroup v1 has them."""

@@ -41,7 +41,6 @@ class HealthTest(base.EmbeddedTestCase):
         parts = self.kongming.parts
         assert parts is not None
         parts._conductor._server.stop()
-        parts._conductor._server.wait()
         answer = self.health()
         self.assertEqual(503, answer.status_code)
         self.assertEqual("OK\nNo conductor answers.", answer.text)

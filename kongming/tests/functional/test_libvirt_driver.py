@@ -3,6 +3,7 @@
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import pathlib
@@ -354,6 +355,20 @@ class TestInstances(DriverTestCase):
         self.assertIsNone(instance.observed)
         domain.lookup().undefine()
         self.assertEqual([], self.driver.instances())
+
+    def test_kernel_that_tells_nothing(self):
+        """What it has would be free for others if it were left out."""
+        domain = self.useFixture(Domain(self.daemon, display_name="n" * 300))
+
+        def refuse(*_):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with fixtures.MonkeyPatch("kongming.hypervisor.kernel.Kernel._read", refuse):
+            [instance] = self.driver.instances()
+        self.assertEqual(domain.uuid, instance.uuid)
+        self.assertEqual(("running", None), (instance.state, instance.observed))
+        self.assertIn("Too many open files", self.log.output)
+        self.assertEqual("n" * 255, instance.name)
 
     def test_an_instance_that_does_not_run(self):
         domain = self.useFixture(Domain(self.daemon))

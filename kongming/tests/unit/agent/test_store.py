@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 
+import fixtures
 import hypothesis
 from hypothesis import strategies
 
@@ -163,6 +164,14 @@ class StoreTest(tests_base.TestCase):
         held = self.store.get(uuid)
         assert held is not None
         return held
+
+
+class DirectoryTest(tests_base.TestCase):
+    def test_not_to_be_written_to(self) -> None:
+        # root may everywhere
+        with fixtures.MonkeyPatch("os.access", lambda *_: False):
+            error = self.assertRaises(PermissionError, Store, str(self.directory), "one")
+        self.assertIn(str(self.directory), str(error))
 
 
 class BrokenFileTest(tests_base.TestCase):

@@ -20,7 +20,7 @@ from kongming.tests.unit.agent.base import FULL, NOVA, VCPU_0, VNF, pin
 from kongming.topology.placement import MEMORY, Placement
 from kongming.topology.residency import Progress
 
-SMALL = Placement({VCPU_0: 1 << 6})
+SMALL, NODE_1 = Placement({VCPU_0: 1 << 6}), Placement({MEMORY: 0b10})
 
 
 class Gated(base.CountingDriver):
@@ -68,8 +68,10 @@ class Slow(base.CountingDriver):
         super().__init__(*args)  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.begun: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.prepared: list[str] = []
 
     def move(self, uuid: str, mask: int) -> Move:
+        self.prepared.append(uuid)
         return Waiting(super().move(uuid, mask), lambda: self.begun.put(uuid), self.gate)
 
 
@@ -82,13 +84,14 @@ class WorkerTestCase(base.AgentTestCase):
         self.addCleanup(self.gated.gate.set)
         self.store = Store(str(self.directory), "one")
         self.told: queue.SimpleQueue[objects.Outcome] = queue.SimpleQueue()
+        self.words: list[str] = []
         self.worker = worker.Worker(
             "one",
             self.driver,
             self.store,
             Limits(None, {}),
             self.tell,
-            lambda moving: None,
+            lambda moving: self.words.append(moving.instance_uuid),
             Rules(threshold=100, longest=1),
         )
         self.driver.listen(self.worker.event)
@@ -221,35 +224,52 @@ class MovesTest(WorkerTestCase):
         self.assertEqual((VNF, "applied"), self.hear())
         self.assertEqual(FULL, self.live())
 
-    def test_one_after_the_other(self) -> None:
-        wanted = Placement({MEMORY: 0b10})
-        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
+    def wait_for_turn(self) -> tuple[str, str]:
+        """Let two move; return the one whose memory does, and the one that waits."""
+        self.hold(pin(VNF, NODE_1), pin(NOVA, NODE_1))
         first = self.gated.begun.get(timeout=10)
         (second,) = {VNF, NOVA} - {first}
         self.eventually(lambda: second in self.worker._moving)
+        return first, second
+
+    def test_one_after_the_other(self) -> None:
+        first, second = self.wait_for_turn()
+        # whether there is room is looked at when it is its turn
+        self.assertEqual([first], self.gated.prepared)
         self.assertTrue(self.gated.begun.empty())
         self.gated.gate.set()
         self.assertEqual([(first, "applied"), (second, "applied")], [self.hear(), self.hear()])
 
     def test_called_off_before_its_turn(self) -> None:
-        wanted = Placement({MEMORY: 0b10})
-        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
-        first = self.gated.begun.get(timeout=10)
-        (second,) = {VNF, NOVA} - {first}
-        self.eventually(lambda: second in self.worker._moving)
+        first, second = self.wait_for_turn()
         before = self.live(second)
-        self.store.replace([pin(first, wanted), pin(second, wanted, cancelled=True)])
+        self.store.replace([pin(first, NODE_1), pin(second, NODE_1, cancelled=True)])
         self.worker.bring([second])
         self.assertEqual((second, "failed"), self.hear())
         self.assertEqual(before, self.live(second))
         self.assertTrue(self.gated.begun.empty())
         self.gated.gate.set()
 
+    def test_told_again_while_it_waits(self) -> None:
+        """A report may be lost, and what nobody has heard of cannot be called off."""
+        self.useFixture(fixtures.MonkeyPatch("kongming.agent.worker._WORD_SECONDS", 0.01))
+        _, second = self.wait_for_turn()
+        self.eventually(lambda: self.words.count(second) > 2)
+        self.gated.gate.set()
+
+    def test_started_anew_before_its_turn(self) -> None:
+        """Its new threads must not wait for the move of another."""
+        self.useFixture(fixtures.MonkeyPatch("kongming.agent.worker._WORD_SECONDS", 1000))
+        first, second = self.wait_for_turn()
+        self.assertEqual(1, self.words.count(second))
+        self.fleet.hard_reboot(second)
+        self.eventually(lambda: self.words.count(second) == 2)
+        self.assertEqual([first], self.gated.prepared)
+        self.gated.gate.set()
+        self.assertEqual([(first, "applied"), (second, "applied")], [self.hear(), self.hear()])
+
     def test_stop_does_not_wait_for_who_has_no_turn(self) -> None:
-        wanted = Placement({MEMORY: 0b10})
-        self.hold(pin(VNF, wanted), pin(NOVA, wanted))
-        (second,) = {VNF, NOVA} - {self.gated.begun.get(timeout=10)}
-        self.eventually(lambda: second in self.worker._moving)
+        _, second = self.wait_for_turn()
         before = self.live(second)
         with fixtures.MonkeyPatch("kongming.agent.worker._STOP_GRACE", 0.3):
             self.worker.stop()

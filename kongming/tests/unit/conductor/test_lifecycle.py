@@ -262,7 +262,17 @@ class NoPlaceTest(base.ConductorTestCase):
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
         self.assertEqual("failed", self.row(A).status)
         self.assertIsNone(self.row(A).in_force)
-        self.assertEqual([B], list(self.to_do()))
+
+    def test_what_another_agent_did_unasked_is_released(self) -> None:
+        self.report(host="two", outcomes=[outcome(A, 1, "released")])
+        # host one still holds the pin: nobody has told it that the instance left
+        self.report(self.instance(C), full=True)
+        self.create(C, "4")
+        self.report(self.instance(A), self.instance(C), full=True)
+        self.assertEqual(("failed", None), (self.row(A).status, self.row(A).in_force))
+        with engine.reader() as session:
+            to_do = {row.instance_uuid: row.placement for row in pins.for_agent(session, "one")}
+        self.assertIsNone(to_do[A])
 
     def test_pinned_elsewhere_a_moment_ago(self) -> None:
         # host two carried it out, and the instance left before it could say so

@@ -126,7 +126,6 @@ class TellTest(ManagerTestCase):
         self.agent = Agent()
         server = rpc.server(rpc.transport(self.conf), rpc.AGENT_TOPIC, "one", self.agent)
         server.start()
-        self.addCleanup(server.wait)
         self.addCleanup(server.stop)
         manager, context = self.manager, self.context
 

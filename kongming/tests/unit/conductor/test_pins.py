@@ -487,11 +487,11 @@ class ForAgentTest(base.ConductorTestCase):
         self.delete(B)
         self.assertEqual(({A: True, B: False}, {D: True}), (self.told(), self.told("two")))
 
-    def test_neither_waiting_nor_refused_ones(self) -> None:
+    def test_refused_but_not_waiting_ones(self) -> None:
         self.create(A, "99", wait=True)
         self.create(B, "1", wait=True)
         self.run_instances(A)
-        self.assertEqual(("failed", {}), (self.status(A)[0], self.told()))
+        self.assertEqual(("failed", {A: False}), (self.status(A)[0], self.told()))
 
     def test_stopped_ones_too(self) -> None:
         # their next start may come while no conductor answers

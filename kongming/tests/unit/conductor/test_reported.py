@@ -112,6 +112,8 @@ class ReportedTest(base.BareTestCase):
 
     def test_topology(self) -> None:
         self.report(topology=Host.from_dict(HOST))
+        # what libvirt makes of a core that the kernel calls -1
+        self.report(topology=Host.from_dict(changed(HOST, "nodes.0.cores.0.core", 2**32 - 1)))
         many = [NODE | {"id": number} for number in range(1025)]
         for path, value in (
             *(("nodes.0.id", number) for number in (-1, 8192, 10**9, "0", 1.5, None)),
@@ -151,8 +153,16 @@ class ReportedTest(base.BareTestCase):
             (f"instances.{A}.vcpus.0.wait_percent", "x"),
             (f"instances.{A}.memory.4.0", "x"),
             (f"instances.{A}.locality_percent", math.inf),
+            (f"instances.{A}.locality_percent", 10**400),
+            (f"instances.{A}.vcpus.0.wait_seconds", None),
         ):
             self.refused("usage", usage=Usage.from_dict(changed(USAGE, path, value)))
+
+    def test_what_nobody_thought_of(self) -> None:
+        strange = changed(USAGE, f"instances.{A}.threads.0.kind", ["vcpu"])
+        error = self.assertRaises(exception.BadRequest, self.report, usage=Usage.from_dict(strange))
+        self.assertIn("report: is none: ", error.message)
+        self.assertIn("The report of host 'one' is refused", self.log.output)
 
     def test_outcomes_and_moves(self) -> None:
         good: list[dict[str, Any]] = [{}, {"reason": "x" * 10**6}, {"in_force": None}]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a client of conductors gets to the broker, and what callers hear if it does not."""
 
+import itertools
 import threading
 from typing import Any
 
@@ -57,7 +58,7 @@ class Client:
 class ReachTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.useFixture(fixtures.MonkeyPatch("kongming.conductor.rpcapi._PAUSE", 0))
+        self.useFixture(fixtures.MonkeyPatch("kongming.rpc.pauses", lambda: itertools.repeat(0)))
 
     def reach(self, *answers: Exception) -> None:
         """Insist that the broker counts as reached after these, and not before."""

@@ -128,6 +128,17 @@ class TestKernel(testtools.TestCase):
         error = self.assertRaises(HypervisorError, kernel.placement, UUID)
         self.assertIn("Too many open files in system", str(error))
 
+    def test_machine_that_has_run_out_of_something_does_not_tell_of_processes(self):
+        self._qemu(40, UUID)
+
+        def refuse(*_):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        for what in ("kongming.hypervisor.kernel.Kernel._read", "os.listdir"):
+            with fixtures.MonkeyPatch(what, refuse):
+                error = self.assertRaises(HypervisorError, self.kernel.placement, UUID)
+            self.assertNotIsInstance(error, InstanceGone)
+
     def test_emulated_vcpus(self):
         self._qemu(40, UUID)
         self._thread(40, 41, "CPU 0/TCG", 3)

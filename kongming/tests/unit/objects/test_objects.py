@@ -314,7 +314,6 @@ class TravelTest(base.TestCase):
         server = rpc.server(transport, "echo", "here", self.endpoint)
         server.start()
         self.addCleanup(transport.cleanup)
-        self.addCleanup(server.wait)
         self.addCleanup(server.stop)
         self.client = rpc.client(transport, "echo", "1.0")
 
