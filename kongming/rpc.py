@@ -23,7 +23,7 @@ from kongming.objects.base import KongMingObject
 LOG = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 3.0
-_FINISH_SECONDS = 10.0
+_FINISH_SECONDS = 5.0
 #: What the libraries below oslo.messaging say of a broker that is away, or refuses the user.
 _AWAY = (OperationalError, AMQPError)
 
@@ -117,6 +117,8 @@ class Server:
         A broker that is away, or refuses the user, is waited for.
         """
         for pause in pauses():
+            if self._stopping.is_set():
+                break
             running = self._make()
             try:
                 with delivery():
@@ -125,9 +127,11 @@ class Server:
                 LOG.warning("The message broker cannot be reached: %s", error)
             else:
                 self._running = running
-                return True
-            if self._stopping.wait(pause):
-                break
+                if not self._stopping.is_set():
+                    return True
+                # whoever stopped it may have found nothing to stop
+                self.stop()
+            self._stopping.wait(pause)
         return False
 
     def stop(self) -> None:

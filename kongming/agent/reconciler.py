@@ -61,6 +61,8 @@ class Reconciler:
     """Compares and repairs; used by many threads, but for one instance by one at a time.
 
     :param moves: is called with the progress of memory that moves
+    :param turn: is called before memory moves, and returns when it may: whether others were first,
+        perhaps for minutes
     :param clock: counts seconds
     """
 
@@ -71,6 +73,7 @@ class Reconciler:
         limits: Limits,
         rules: Rules,
         moves: Callable[[objects.Moving], None],
+        turn: Callable[[objects.Moving], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver = driver
@@ -78,6 +81,7 @@ class Reconciler:
         self._limits = limits
         self._rules = rules
         self._moves = moves
+        self._turn = turn
         self._clock = clock
         self._memories: dict[str, _Memory] = {}
         # those that a migration brought, until they are in place
@@ -217,9 +221,15 @@ class Reconciler:
         resident: Residency | None,
     ) -> Receipt | None:
         uuid = held.instance_uuid
-        # written ahead: after a crash in between, all that may be in force is still known
-        on_the_way = (held.in_force or Placement()).joined(held.placement)
-        self._store.carried_out(uuid, held.arrival, on_the_way, given, held.before)
+        if resident is not None and not transaction.is_at(resident, target):
+            outside = residency.outside(resident, target[MEMORY])
+            if self._turn(_moving(held, Progress(0, outside, 0.0))):
+                # much may have happened since it was looked at
+                live, resident = self._driver.read(uuid, Scope.LIVE), self._driver.memory(uuid)
+        if target:
+            # written ahead: after a crash in between, all that may be in force is still known
+            on_the_way = (held.in_force or Placement()).joined(held.placement)
+            self._store.carried_out(uuid, held.arrival, on_the_way, given, held.before)
         watch = self._watch(held, process, live)
         try:
             receipt = transaction.carry_out(
@@ -246,14 +256,7 @@ class Reconciler:
                 self._store.remember(held, process, places)
             if self._clock() >= next_word:
                 next_word = self._clock() + WORD_SECONDS
-                self._moves(
-                    objects.Moving(
-                        instance_uuid=uuid,
-                        generation=held.generation,
-                        arrival=held.arrival,
-                        progress=progress,
-                    )
-                )
+                self._moves(_moving(held, progress))
             # who is told of a move may let it wait
             present = self._store.get(uuid)
             if present is None or present.order != held.order:
@@ -313,6 +316,15 @@ class Reconciler:
             cause=cause,
             receipt=receipt,
         )
+
+
+def _moving(held: Held, progress: Progress) -> objects.Moving:
+    return objects.Moving(
+        instance_uuid=held.instance_uuid,
+        generation=held.generation,
+        arrival=held.arrival,
+        progress=progress,
+    )
 
 
 def _strays(resident: Residency, nodes: int) -> str:

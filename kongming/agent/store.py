@@ -254,7 +254,8 @@ class Store:
 
     def _load(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(self._path.parent, os.W_OK | os.X_OK):
+        # what its capabilities let it do counts, too
+        if not os.access(self._path.parent, os.W_OK | os.X_OK, effective_ids=True):
             denied = errno.EACCES
             raise PermissionError(denied, os.strerror(denied), str(self._path.parent))
         try:

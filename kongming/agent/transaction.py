@@ -86,9 +86,8 @@ def carry_out(
             # the threads first: what is asked for meanwhile is time in which they run elsewhere
             write(Scope.LIVE, threads)
         else:
-            # who is told may let it wait: what there is room for is looked at after that
-            watch(Progress(0, residency.outside(memory, target[MEMORY]), 0.0))
             move = _begin(driver, uuid, target[MEMORY])
+            watch(Progress(0, residency.outside(memory, target[MEMORY]), 0.0))
             end = _follow(move, functools.partial(write, Scope.LIVE, threads), watch)
             receipt = Receipt(
                 before=memory,

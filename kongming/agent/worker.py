@@ -59,7 +59,7 @@ class Worker:
     ) -> None:
         self._host = host
         self._store = store
-        self._reconciler = Reconciler(driver, store, limits, rules, self._moves)
+        self._reconciler = Reconciler(driver, store, limits, rules, moves, self._await_turn)
         self._tell = tell
         self._tell_moves = moves
         # guards all below
@@ -139,17 +139,15 @@ class Worker:
                 self._threads.append(thread)
         self._news.notify()
 
-    def _moves(self, moving: objects.Moving) -> None:
-        """Pass a word on; before the first step of a move, let others have the place of this one.
+    def _await_turn(self, moving: objects.Moving) -> bool:
+        """Let others have the place of one whose memory moves, and return when it may begin.
 
+        :returns: whether it had to wait
         :raises NotNow: the agent ends before it is its turn
         :raises InstanceGone: the instance does, or starts anew
         """
-        self._tell_moves(moving)
         uuid = moving.instance_uuid
         with self._news:
-            if uuid in self._moving:
-                return
             self._moving[uuid] = None
             self._wake()
 
@@ -161,13 +159,16 @@ class Worker:
                     or not self._is_wanted(moving)
                 )
 
-            while not self._turn.wait_for(is_its_turn, _WORD_SECONDS):
-                # whoever has not heard that it is to move cannot call that off
+            waits = not is_its_turn()
+            while not is_its_turn():
+                # who has not heard of it cannot call it off, and a report may be lost
                 self._tell_moves(moving)
+                self._turn.wait_for(is_its_turn, _WORD_SECONDS)
             if self._stopping:
                 raise NotNow("the agent ends")
             if self._is_another(uuid):
                 raise InstanceGone(f"instance {uuid} ended before it was its turn")
+            return waits
 
     def _is_another(self, uuid: str) -> bool:
         """Whether the process that waits for its turn has ended, perhaps for another one."""

@@ -118,7 +118,7 @@ class Lifecycle:
                 self._events.append(history.line(self._context, pin, "released"))
             return
         if pin.placement is None:
-            if outcome.result == RELEASED:
+            if outcome.result == RELEASED and pin.in_force is not None:
                 # it found no place here, and runs on without those that it brought along
                 pin.in_force = None
                 self._ledger.settle(pin)

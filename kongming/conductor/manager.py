@@ -98,8 +98,8 @@ class ConductorManager:
         if self._listener is not None:
             self._listener.start()
         # waits for the broker, if that is away; all else goes on meanwhile
-        self._server.start()
-        LOG.info("Conductor is ready")
+        if self._server.start():
+            LOG.info("Conductor is ready")
 
     def stop(self) -> None:
         """Finish the calls under way and leave the broker."""

@@ -17,7 +17,7 @@ from kongming.topology.fit import Size
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between attempts to reach the broker, and that a call waits for the first success.
+#: Seconds that a call waits until the broker was reached for the first time.
 _PATIENCE = 3.0
 
 _VERSION = "1.6"

@@ -237,7 +237,7 @@ class LibvirtDriver(driver.Driver):
             try:
                 started_ms = self._kernel.started_ms(definition.uuid)
                 observed = self._observe(definition.uuid, places)
-            except HypervisorError as error:
+            except (HypervisorError, ValueError) as error:
                 # it is here, and what it has is not free, whatever the kernel does not tell
                 state = STATES[domain.state()[0]]
                 if state in ACTIVE_STATES:

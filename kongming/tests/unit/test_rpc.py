@@ -72,5 +72,23 @@ class ServerTest(base.BareTestCase):
         self.assertEqual([False], began)
         self.assertEqual([["start"]], [each.calls for each in self.made])
 
+    def test_stopped_before_it_starts(self) -> None:
+        server = self.server(None)
+        server.stop()
+        self.assertFalse(server.start())
+        self.assertEqual([], self.made)
+
+    def test_stopped_while_oslo_messaging_waits_for_the_broker(self) -> None:
+        server = self.server(None)
+        start = Listening.start
+
+        def start_late(listening: Listening) -> None:
+            server.stop()
+            start(listening)
+
+        with fixtures.MonkeyPatch(f"{__name__}.Listening.start", start_late):
+            self.assertFalse(server.start())
+        self.assertEqual([["start", "stop", "wait"]], [each.calls for each in self.made])
+
     def test_mistakes_are_not_taken_for_the_broker(self) -> None:
         self.assertRaises(ZeroDivisionError, self.server(ZeroDivisionError()).start)

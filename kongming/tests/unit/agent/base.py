@@ -94,9 +94,11 @@ def reconciler(
     store: Store,
     managed: int | None = None,
     moves: Callable[[objects.Moving], None] = lambda moving: None,
+    turn: Callable[[objects.Moving], bool] = lambda moving: False,
 ) -> Reconciler:
     """Return what repairs at once, again and again."""
-    return Reconciler(driver, store, Limits(managed, {}), Rules(threshold=100, longest=60), moves)
+    rules = Rules(threshold=100, longest=60)
+    return Reconciler(driver, store, Limits(managed, {}), rules, moves, turn)
 
 
 class AgentTestCase(base.TestCase):

@@ -69,7 +69,13 @@ class ReconcilerTestCase(base.AgentTestCase):
         self.store = Store(str(self.directory / directory), host)
         self.moving: list[objects.Moving] = []
         self.reconciler = Reconciler(
-            self.driver, self.store, self.limits, RULES, self.moving.append, lambda: self.now
+            self.driver,
+            self.store,
+            self.limits,
+            RULES,
+            self.moving.append,
+            lambda moving: False,
+            lambda: self.now,
         )
 
     def hold(self, *pins: objects.Pin) -> None:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory and threads of an instance move between NUMA nodes as one, or not at all."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kongming import objects
 from kongming.agent import reconciler, transaction
 from kongming.agent.store import Store
 from kongming.agent.transaction import Interrupted, NotApplied
-from kongming.hypervisor.driver import HypervisorError, InstanceGone, Move, Scope
+from kongming.hypervisor.driver import HypervisorError, InstanceGone, Move, NotNow, Scope
 from kongming.objects.report import CALLED_OFF
 from kongming.tests.unit.agent import base
 from kongming.tests.unit.agent.base import VCPU_0, VCPU_1, VNF, pin
@@ -130,6 +131,7 @@ class ReconcilerTestCase(RelocationTestCase):
         self.patch(reconciler, "WORD_SECONDS", 0.0)
         self.moving: list[objects.Moving] = []
         self.moves = self.moving.append
+        self.turn: Callable[[], bool] = lambda: False
         self.restart()
         self.store.replace([pin(wanted=HERE)])
         self.assertEqual(["applied"], self.bring())
@@ -137,7 +139,9 @@ class ReconcilerTestCase(RelocationTestCase):
 
     def restart(self) -> None:
         self.store = Store(str(self.directory / "state"), "one")
-        self.reconciler = base.reconciler(self.driver, self.store, moves=self.on_move)
+        self.reconciler = base.reconciler(
+            self.driver, self.store, moves=self.on_move, turn=lambda moving: self.turn()
+        )
 
     def on_move(self, moving: objects.Moving) -> None:
         self.moves(moving)
@@ -159,6 +163,27 @@ class ReconcilerTest(ReconcilerTestCase):
         self.assertEqual({(VNF, 2)}, {(w.instance_uuid, w.generation) for w in self.moving})
         self.assertEqual(["applied"], self.bring())
         self.assertIsNone(self.outcomes[0].receipt)
+
+    def test_what_strays_before_its_turn(self) -> None:
+        def turn() -> bool:
+            self.driver.write(VNF, Scope.LIVE, Placement({VCPU_0: 1 << 6}))
+            return True
+
+        self.wish(Placement(HERE | {MEMORY: 0b10}))
+        self.turn = turn
+        self.assertEqual(["applied"], self.bring())
+        self.assertEqual((1, {1: 2048}), (self.live()[VCPU_0], self.memory()))
+
+    def test_nothing_is_undone_of_what_had_no_turn(self) -> None:
+        def turn() -> bool:
+            raise NotNow("the agent ends")
+
+        self.wish()
+        self.turn = turn
+        self.assertEqual([], self.bring())
+        held = self.store.get(VNF)
+        assert held is not None
+        self.assertEqual((None, None), (held.before, held.before_of))
 
     def test_newer_wish_ends_a_move(self) -> None:
         self.wish()

@@ -169,7 +169,7 @@ class StoreTest(tests_base.TestCase):
 class DirectoryTest(tests_base.TestCase):
     def test_not_to_be_written_to(self) -> None:
         # root may everywhere
-        with fixtures.MonkeyPatch("os.access", lambda *_: False):
+        with fixtures.MonkeyPatch("os.access", lambda *_, **__: False):
             error = self.assertRaises(PermissionError, Store, str(self.directory), "one")
         self.assertIn(str(self.directory), str(error))
 

@@ -262,6 +262,10 @@ class NoPlaceTest(base.ConductorTestCase):
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
         self.assertEqual("failed", self.row(A).status)
         self.assertIsNone(self.row(A).in_force)
+        # the agent says so with each full report
+        generation = self.host_row("two").generation
+        self.report(host="two", outcomes=[outcome(A, 1, "released")])
+        self.assertEqual(generation, self.host_row("two").generation)
 
     def test_what_another_agent_did_unasked_is_released(self) -> None:
         self.report(host="two", outcomes=[outcome(A, 1, "released")])
