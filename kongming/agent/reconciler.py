@@ -254,15 +254,14 @@ class Reconciler:
                 # an agent that dies while pages move has to know to where they belong
                 places = transaction.snapshot(self._driver, uuid, live)
                 self._store.remember(held, process, places)
-            if self._clock() >= next_word:
-                next_word = self._clock() + WORD_SECONDS
-                self._moves(_moving(held, progress))
-            # who is told of a move may let it wait
             present = self._store.get(uuid)
             if present is None or present.order != held.order:
                 raise transaction.Interrupted("the wish changed while memory moved")
             if present.cancelled:
                 raise transaction.Interrupted(CALLED_OFF)
+            if self._clock() >= next_word:
+                next_word = self._clock() + WORD_SECONDS
+                self._moves(_moving(held, progress))
 
         return watch
 
