@@ -9,7 +9,7 @@ from itertools import chain, compress
 from operator import not_
 from typing import NamedTuple
 
-from kongming.hypervisor import syscalls
+from kongming.hypervisor import files, syscalls
 
 _TRIES = 3
 _WINDOW = 64
@@ -20,8 +20,7 @@ _STAYED = -1
 
 def _block() -> int:
     try:
-        with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", encoding="ascii") as file:
-            return int(file.read())
+        return int(files.read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"))
     except FileNotFoundError:  # a kernel without them
         return 2 << 20
 

@@ -4,9 +4,12 @@
 libvirt refuses some changes that the kernel allows: those are made here, in the same files.
 """
 
+import functools
 import os
 import re
+from collections.abc import Mapping
 
+from kongming.hypervisor import files
 from kongming.topology.placement import EMULATOR, Part
 
 _NAME = re.compile(r"/(emulator|(vcpu|iothread)(\d+))$")
@@ -27,8 +30,7 @@ class Groups:
 
     def __init__(self, pid: int, proc: str = "/proc") -> None:
         self._tasks = f"{proc}/{pid}/task"
-        with open(f"{proc}/self/mountinfo", encoding="utf-8") as file:
-            self._mounts = dict(_mounts(file.read()))
+        self._mounts = _mounts(files.read(f"{proc}/self/mountinfo"))
         self._found: dict[str, dict[Part, str]] = {}
 
     def version(self, controller: str) -> int:
@@ -45,8 +47,7 @@ class Groups:
         :raises GroupError: the part has no group of its own, or no such file
         """
         try:
-            with open(self._path(part, file), encoding="utf-8") as stream:
-                return stream.read().strip()
+            return files.read(self._path(part, file)).strip()
         except FileNotFoundError as error:
             raise _missing(part, file) from error
 
@@ -81,8 +82,7 @@ class Groups:
         found = self._found[controller] = {}
         for tid in os.listdir(self._tasks):
             try:
-                with open(f"{self._tasks}/{tid}/cgroup", encoding="utf-8") as file:
-                    lines = file.read().splitlines()
+                lines = files.read(f"{self._tasks}/{tid}/cgroup").splitlines()
             except (FileNotFoundError, ProcessLookupError):
                 continue  # QEMU's workers come and go
             for _, controllers, path in (line.split(":", 2) for line in lines):
@@ -114,15 +114,17 @@ def _part(name: re.Match[str]) -> Part:
     return Part("vcpu" if name[2] == "vcpu" else "iothread", int(name[3]))
 
 
-def _mounts(text: str) -> list[tuple[str, tuple[str, str]]]:
+# it hardly ever changes, but is long
+@functools.lru_cache(maxsize=1)
+def _mounts(text: str) -> Mapping[str, tuple[str, str]]:
     """Return root and mount point of each hierarchy: by controller, the unified one by ``""``."""
-    found = []
+    found = {}
     for line in text.splitlines():
         mount, _, filesystem = line.partition(" - ")
         root, point = mount.split(" ")[3:5]
         kind, _, options = filesystem.split(" ", 2)
         if kind == "cgroup2":
-            found.append(("", (root, point)))
+            found[""] = root, point
         elif kind == "cgroup":
-            found += [(controller, (root, point)) for controller in options.split(",")]
+            found.update(dict.fromkeys(options.split(","), (root, point)))
     return found

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from kongming.hypervisor import cpu_time, numa_maps, proc_stat, vhost
+from kongming.hypervisor import cpu_time, files, numa_maps, proc_stat, vhost
 from kongming.hypervisor.cgroups import Groups
 from kongming.hypervisor.driver import HypervisorError, InstanceGone
 from kongming.topology import cpuset
@@ -22,15 +22,15 @@ from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
 _BOOT = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 _CAPABILITIES = "CAP_SYS_PTRACE, CAP_SYS_NICE or CAP_DAC_OVERRIDE"
 # QEMU names its threads so because libvirt always starts it with debug-threads=on.
-_NAMES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
-    ("vcpu", re.compile(rb"CPU (\d+)/")),
-    ("iothread", re.compile(rb"IO iothread(\d+)$")),
+_NAMES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("vcpu", re.compile(r"CPU ([0-9]+)/")),
+    ("iothread", re.compile(r"IO iothread([0-9]+)$")),
 )
 # The cgroups that libvirt makes for them, and where their threads start others: workers for
 # disk I/O, and since Linux 6.13 one of KVM's own. Those follow that pin, not the emulator's.
-_GROUPS: tuple[tuple[Kind, re.Pattern[bytes]], ...] = (
-    ("vcpu", re.compile(rb"/vcpu(\d+)$", re.MULTILINE)),
-    ("iothread", re.compile(rb"/iothread(\d+)$", re.MULTILINE)),
+_GROUPS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("vcpu", re.compile(r"/vcpu([0-9]+)$", re.MULTILINE)),
+    ("iothread", re.compile(r"/iothread([0-9]+)$", re.MULTILINE)),
 )
 
 
@@ -52,18 +52,22 @@ class Kernel:
         self._affinity = affinity
         self._release = release
         self._pids: dict[str, int] = {}
-        # the highest id when all were looked at
-        self._newest = 0
+        # all processes when they were looked at last, and of which instance each is;
+        # what has begun since may have any id, as those start over
+        self._seen: dict[int, str | None] = {}
 
     def forget(self, uuid: str) -> None:
         """Look for the process of an instance anew, because it has been started again."""
         self._pids.pop(uuid, None)
+        # others may read the old one meanwhile
+        self._seen = {pid: other for pid, other in self._seen.items() if other != uuid}
 
     def placement(self, uuid: str) -> Placement:
         """Return where every part of an instance may be, as the kernel enforces it.
 
         A part is its thread and those that it has started; the emulator is all the rest.
-        Its mask is the union of theirs.
+        Its mask is the union of theirs, without pCPUs that are offline: sched_getaffinity(2)
+        leaves them out.
 
         :raises InstanceGone: it has no process here
         """
@@ -110,8 +114,8 @@ class Kernel:
         with self.process(uuid) as pid:
             for tid, part, cpus in self._threads(pid):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    stat = self._read_of(pid, tid, "stat").decode(errors="replace")
-                    counts = self._read_of(pid, tid, "schedstat").decode()
+                    stat = self._read_of(pid, tid, "stat")
+                    counts = self._read_of(pid, tid, "schedstat")
                     name, last_cpu = proc_stat.name_and_cpu(stat)
                     run, wait = proc_stat.run_and_wait(counts)
                     found.append(Thread(part, name, tid, cpus, last_cpu, run, wait))
@@ -119,8 +123,7 @@ class Kernel:
 
     def cpu_times(self) -> dict[int, CpuTime]:
         """Return what each pCPU of the machine that is online has done since it started."""
-        with open(f"{self._root}/stat") as file:
-            return proc_stat.cpu_times(file.read())
+        return proc_stat.cpu_times(files.read(f"{self._root}/stat"))
 
     def numbers(self, uuid: str) -> Placement:
         """Return the numbers of QoS that are not at their default.
@@ -164,7 +167,7 @@ class Kernel:
         :raises InstanceGone: it has no process here
         """
         with self.process(uuid) as pid:
-            maps = self._read(pid, "numa_maps").decode(errors="replace")
+            maps = self._read(pid, "numa_maps")
         return numa_maps.residency(numa_maps.parse(maps))
 
     def started_ms(self, uuid: str) -> int:
@@ -212,16 +215,18 @@ class Kernel:
             ) from error
 
     def _find(self, uuid: str) -> int | None:
-        """Look at the processes, first at those that began after the last look at all."""
-        running = list(self._all())
-        for pids in ([pid for pid in running if pid > self._newest], running):
+        """Look at the processes, first at those that were not seen before, or are to be again."""
+        running, seen = set(self._all()), self._seen
+        for pids in (running.difference(seen), running):
             # of two the younger: the other is left over from a move within this machine
-            found = {found: pid for _, found, pid in sorted(self._qemus(pids))}
+            qemus = sorted(self._qemus(pids))
+            found = {of: pid for _, of, pid in qemus}
             if uuid in found:
                 break
         # what is known already is looked at again when it is asked for
         known = {other: pid for other, pid in self._pids.items() if other != uuid}
-        self._pids, self._newest = found | known, max(running)
+        self._pids = found | known
+        self._seen = {pid: seen.get(pid) for pid in running} | {pid: of for _, of, pid in qemus}
         return found.get(uuid)
 
     def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
@@ -233,7 +238,7 @@ class Kernel:
             with contextlib.suppress(ProcessLookupError):
                 yield tid, EMULATOR, cpuset.from_members(self._affinity(tid))
 
-    def _read_of(self, pid: int, tid: int, name: str) -> bytes:
+    def _read_of(self, pid: int, tid: int, name: str) -> str:
         """Read a file about a thread, the kernel's own included."""
         try:
             return self._read(pid, f"task/{tid}/{name}")
@@ -249,7 +254,7 @@ class Kernel:
         return EMULATOR
 
     def _memory_nodes(self, pid: int) -> int:
-        for line in self._read(pid, "status").decode().splitlines():
+        for line in self._read(pid, "status").splitlines():
             name, _, value = line.partition(":")
             if name == "Mems_allowed_list":
                 return cpuset.parse(value)
@@ -267,24 +272,23 @@ class Kernel:
     def _ticks(self, pid: int) -> int:
         """Return when a process was started, in clock ticks since the boot."""
         # after the name, in which anything may be: proc_pid_stat(5)
-        return int(self._read(pid, "stat").rpartition(b")")[2].split()[19])
+        return int(self._read(pid, "stat").rpartition(")")[2].split()[19])
 
     def _all(self) -> Iterator[int]:
         return (int(name) for name in os.listdir(self._root) if name.isdigit())
 
     def _uuid_of(self, pid: int) -> str | None:
         try:
-            arguments = self._read(pid, "cmdline").split(b"\0")
-            return arguments[arguments.index(b"-uuid") + 1].decode()
+            arguments = self._read(pid, "cmdline").split("\0")
+            return arguments[arguments.index("-uuid") + 1]
         except (ValueError, IndexError):
             return None
         except OSError as error:
             _insist_on_enough(error)
             return None
 
-    def _read(self, pid: int, name: str) -> bytes:
-        with open(f"{self._root}/{pid}/{name}", "rb") as file:
-            return file.read()
+    def _read(self, pid: int, name: str) -> str:
+        return files.read(f"{self._root}/{pid}/{name}")
 
 
 def _insist_on_enough(error: OSError) -> None:

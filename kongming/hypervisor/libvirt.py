@@ -92,12 +92,12 @@ class LibvirtDriver(driver.Driver):
     def instances(self) -> list[objects.Instance]:
         with self._daemon.answers() as connection:
             domains = connection.listAllDomains()
-            places = self._places(connection)
+            nodes = self._nodes(connection)
         found = []
         for domain in domains:
             try:
                 with self._daemon.answers(domain.UUIDString()):
-                    found.append(self._instance(domain, places))
+                    found.append(self._instance(domain, nodes))
             except DaemonGone:
                 raise  # else a host whose daemon stops would seem to have lost its instances
             except InstanceGone:
@@ -129,7 +129,7 @@ class LibvirtDriver(driver.Driver):
     def read(self, uuid: str, scope: Scope) -> Placement:
         if scope is Scope.LIVE:
             with self._daemon.answers(uuid) as connection:
-                return self._observe(uuid, self._places(connection))
+                return self._observe(uuid, self._nodes(connection))
         with self._running(uuid) as domain:
             definition = _definition(domain, scope)
             return Placement(definition.pins | self._numbers(uuid, definition))
@@ -140,7 +140,7 @@ class LibvirtDriver(driver.Driver):
     def circumstances(self, uuid: str) -> Circumstances:
         with self._running(uuid) as domain:
             definition = _definition(domain, Scope.LIVE)
-            online, nodes = self._places(domain.connect())
+            (_, online), nodes = _cpus(domain.connect()), self._nodes(domain.connect())
         told = Placement({MEMORY: nodes, EMULATOR: definition.cpuset & online or online})
         for part in definition.threads:
             told[part] = told[EMULATOR]
@@ -229,14 +229,14 @@ class LibvirtDriver(driver.Driver):
         with self._daemon.answers(uuid) as connection:
             yield connection.lookupByUUIDString(uuid)
 
-    def _instance(self, domain: libvirt.virDomain, places: tuple[int, int]) -> objects.Instance:
+    def _instance(self, domain: libvirt.virDomain, nodes: int) -> objects.Instance:
         definition = _definition(domain, Scope.LIVE)
         state = STATES[domain.state()[0]]
         observed = started_ms = None
         if state in ACTIVE_STATES:
             try:
                 started_ms = self._kernel.started_ms(definition.uuid)
-                observed = self._observe(definition.uuid, places)
+                observed = self._observe(definition.uuid, nodes)
             except (HypervisorError, ValueError) as error:
                 # it is here, and what it has is not free, whatever the kernel does not tell
                 state = STATES[domain.state()[0]]
@@ -287,20 +287,15 @@ class LibvirtDriver(driver.Driver):
             LOG.warning("libvirt lists no PCI devices of this host: %s", reason)
         self._deviceless = reason
 
-    def _places(self, connection: libvirt.virConnect) -> tuple[int, int]:
-        """Return the bitmasks of what can be observed: online pCPUs, NUMA nodes."""
-        nodes = self._node_ids or self._topology(connection).node_ids
-        return _cpus(connection)[1], nodes
+    def _nodes(self, connection: libvirt.virConnect) -> int:
+        """Return the bitmask of the NUMA nodes that the host had when it was looked at last."""
+        return self._node_ids or self._topology(connection).node_ids
 
-    def _observe(self, uuid: str, places: tuple[int, int]) -> Placement:
+    def _observe(self, uuid: str, nodes: int) -> Placement:
         placement = self._kernel.placement(uuid)
-        online, nodes = places
-        # The kernel may allow CPUs and nodes that could be plugged in one day.
-        known = Placement(
-            (part, mask & (nodes if part == MEMORY else online)) for part, mask in placement.items()
-        )
-        # nor does a report tell of those that were plugged in since the host was looked at
-        found = Placement((part, mask) for part, mask in known.items() if mask)
+        # the kernel may allow nodes that could be plugged in one day, or were just now
+        placement[MEMORY] &= nodes
+        found = Placement((part, mask) for part, mask in placement.items() if mask)
         found.update(self._kernel.numbers(uuid))
         return found
 
@@ -583,11 +578,13 @@ def _write_thread(
 
 def _wait_until_idle(domain: libvirt.virDomain) -> None:
     """Return once a change would not block in the daemon (libvirt's job lock of a domain)."""
-    end = time.monotonic() + BUSY_SECONDS
+    end, pause = time.monotonic() + BUSY_SECONDS, 0.001
     while domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
         if time.monotonic() > end:
             raise NotNow(f"the QEMU monitor of instance {domain.UUIDString()} is busy")
-        time.sleep(0.05)
+        # a start ends a moment after it was told
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
     if domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
         raise NotNow(f"instance {domain.UUIDString()} is being migrated, saved or dumped")
 

@@ -3,6 +3,8 @@
 
 import os
 
+from kongming.hypervisor import files
+
 # Who has one of these open lets a device, or the firmware, use memory by its physical address.
 # Locked memory (mlock) is no obstacle: it stays in memory, but moves.
 _PINNING = {
@@ -40,9 +42,8 @@ def movers(proc: str = "/proc") -> list[str]:
     """
     found = []
     try:
-        with open(f"{proc}/sys/kernel/numa_balancing", encoding="ascii") as file:
-            if file.read().strip() != "0":
-                found.append("the kernel's NUMA balancing (kernel.numa_balancing)")
+        if files.read(f"{proc}/sys/kernel/numa_balancing").strip() != "0":
+            found.append("the kernel's NUMA balancing (kernel.numa_balancing)")
     except FileNotFoundError:
         pass  # a kernel without it
     if any(_name(f"{proc}/{pid}") == "numad" for pid in os.listdir(proc) if pid.isdigit()):
@@ -52,7 +53,6 @@ def movers(proc: str = "/proc") -> list[str]:
 
 def _name(process: str) -> str:
     try:
-        with open(f"{process}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        return files.read(f"{process}/comm").strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import NamedTuple
 
-from kongming.hypervisor import numa_maps
+from kongming.hypervisor import files, numa_maps
 from kongming.hypervisor.carrier import BLOCK, Carrier
 from kongming.hypervisor.numa_maps import Region
 from kongming.topology import cpuset, residency
@@ -203,11 +203,10 @@ class Move:
         """
         try:
             if page_kib == _SMALL_KIB:
-                with open(f"{_NODES}/node{node}/meminfo", encoding="ascii") as file:
-                    return next(int(line.split()[3]) for line in file if "MemFree:" in line) >> 10
+                lines = files.read(f"{_NODES}/node{node}/meminfo").splitlines()
+                return next(int(line.split()[3]) for line in lines if "MemFree:" in line) >> 10
             pool = f"{_NODES}/node{node}/hugepages/hugepages-{page_kib}kB/free_hugepages"
-            with open(pool, encoding="ascii") as file:
-                return int(file.read()) * page_kib >> 10
+            return int(files.read(pool)) * page_kib >> 10
         except FileNotFoundError as error:
             raise MoveError(f"this machine has no NUMA node {node}") from error
 
@@ -219,5 +218,4 @@ class Move:
         )
 
     def _read(self, name: str) -> str:
-        with open(f"/proc/{self._pid}/{name}", encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return files.read(f"/proc/{self._pid}/{name}")

@@ -10,6 +10,8 @@ import contextlib
 import os
 import re
 
+from kongming.hypervisor import files
+
 _IN_QEMU = (6, 4)
 
 
@@ -25,7 +27,7 @@ def threads(pid: int, proc: str = "/proc", release: str = os.uname().release) ->
     found = []
     for entry in os.listdir(proc):
         with contextlib.suppress(OSError):
-            if entry.isdigit() and _text(f"{proc}/{entry}/comm") == name:
+            if entry.isdigit() and files.read(f"{proc}/{entry}/comm").rstrip("\n") == name:
                 found.append(int(entry))
     return found
 
@@ -40,8 +42,3 @@ def _has_device(directory: str) -> bool:
             if os.readlink(f"{directory}/{descriptor}").startswith("/dev/vhost-"):
                 return True
     return False
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read().rstrip("\n")

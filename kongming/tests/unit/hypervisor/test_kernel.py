@@ -98,6 +98,37 @@ class TestKernel(testtools.TestCase):
             self.assertEqual(f"{pid}-2000", self.kernel.run(UUID))
             shutil.rmtree(self.root / str(pid))
 
+    def test_a_start_does_not_make_it_look_at_processes_that_it_has_seen(self):
+        self._qemu(40, UUID)
+        looked_at = set()
+
+        class Watched(Kernel):
+            def _read(self, pid, name):
+                looked_at.add(pid)
+                return super()._read(pid, name)
+
+        kernel = Watched(str(self.root), lambda tid: self.allowed[tid], "6.18.0")
+        kernel.run(UUID)
+        # the ids have started over
+        for pid in (60, 20):
+            looked_at.clear()
+            self._qemu(pid, OTHER)
+            self.assertEqual(f"{pid}-7", kernel.run(OTHER))
+            # a report asks for it while it starts
+            kernel.forget(OTHER)
+            self.assertEqual(f"{pid}-7", kernel.run(OTHER))
+            self.assertEqual(set(), looked_at & {1, 30, 40})
+            shutil.rmtree(self.root / str(pid))
+
+    def test_of_two_processes_it_is_the_younger_even_if_it_was_seen_for_another(self):
+        self._qemu(40, UUID, ticks=1000)
+        self.assertEqual("40-1000", self.kernel.run(UUID))
+        self._qemu(50, UUID, ticks=2000)
+        self._qemu(60, OTHER)
+        self.kernel.run(OTHER)
+        self.kernel.forget(UUID)
+        self.assertEqual("50-2000", self.kernel.run(UUID))
+
     def test_placement_of_every_part(self):
         self._qemu(40, UUID, nodes="1")
         self._thread(40, 41, "CPU 0/KVM", 4)
