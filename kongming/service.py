@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all programs share: configuration at start, and services for oslo.service."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
@@ -103,6 +104,8 @@ def serve(conf: cfg.ConfigOpts, make: Callable[[], Running], workers: int = 1) -
         fail(conf.prog, error)
     # the workers inherit it
     guru.report_on_signal()
+    # and may go on sharing the memory of what is there now, as nothing looks through it any more
+    gc.freeze()
     launcher = service.launch(conf, Worker(conf, make), workers=workers, restart_method="reload")
     return launcher.wait() or 0
 

@@ -11,8 +11,8 @@ from typing import Any
 from kongming import clock, objects
 from kongming.conductor import checks, reported
 from kongming.conductor.checks import HIGHEST, Check
-from kongming.conductor.wishes import Asked
 from kongming.db.quotas import RESOURCES, UNLIMITED
+from kongming.objects.asked import Asked
 from kongming.objects.calendar import MAX_PINS, MAX_PRIORITY
 from kongming.objects.template import MAX_BATCH
 from kongming.timetable import rule

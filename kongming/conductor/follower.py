@@ -14,10 +14,10 @@ from kongming.compute.events import News, What
 from kongming.compute.metadata import fields_in, fields_of
 from kongming.compute.nova import Nova, Server
 from kongming.conductor import metadata, pins, reservations, wishes
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine, instances, models
 from kongming.db import pins as db_pins
+from kongming.objects.asked import Asked
 from kongming.policies import base
 from kongming.topology.allowed import Bounds, beyond
 from kongming.topology.wish import Wish, WishError
@@ -191,8 +191,8 @@ def _checked(fields: Mapping[str, Any], project_id: str | None) -> Asked:
     :raises WishError: they come to no wish
     """
     with engine.reader() as session:
-        asked = Asked.found(session, fields, project_id)
-        asked.wish(session)
+        asked = wishes.find(session, fields, project_id)
+        wishes.made_from(session, asked)
     return asked
 
 

@@ -28,11 +28,11 @@ from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
 from kongming.conductor.roller import Roller
 from kongming.conductor.timekeeper import Timekeeper
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import engine
 from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
+from kongming.objects.asked import Asked
 from kongming.topology.answer import Size
 
 LOG = logging.getLogger(__name__)

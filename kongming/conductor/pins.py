@@ -11,9 +11,9 @@ from kongming.conductor.claims import Former
 from kongming.conductor.locked import Locked, everything_of
 from kongming.conductor.reservations import Target
 from kongming.conductor.retry import retried
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import hosts, models, pin_events, pins
+from kongming.objects.asked import Asked
 from kongming.objects.instance import ACTIVE_STATES
 from kongming.objects.pin import FAILED, PENDING, WAITING
 from kongming.topology.placement import Placement

@@ -11,8 +11,8 @@ import oslo_messaging
 from oslo_log import log as logging
 
 from kongming import exception, objects, rpc
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext, service_context
+from kongming.objects.asked import Asked
 from kongming.topology.fit import Size
 
 LOG = logging.getLogger(__name__)

@@ -4,71 +4,46 @@
 Every change of a pin's wish goes through here, whoever asks for it.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import orm
 
-from kongming import exception, objects
+from kongming import exception
 from kongming.db import models, templates
+from kongming.objects.asked import Asked
 from kongming.topology import template
 from kongming.topology.wish import Wish, WishError
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """Fields of a wish; with ``template_id`` those that differ from the template's."""
+def find(session: orm.Session, fields: Mapping[str, Any], project_id: str | None) -> Asked:
+    """Return what is asked for an instance of a project by fields that may name a template.
 
-    fields: Mapping[str, Any]
-    template_id: str | None = None
-    role: str | None = None
+    :raises WishError: the project cannot follow such a template
+    """
+    overrides = dict(fields)
+    text = overrides.pop("template", None)
+    if text is None:
+        return Asked(overrides)
+    reference = template.Reference.parse(text)
+    row = templates.find(session, reference, project_id)
+    if row is None:
+        raise WishError("template", f"there is no template {reference.name}")
+    return Asked(overrides, row.id, reference.role)
 
-    @classmethod
-    def of(cls, pin: objects.Pin) -> "Asked":
-        """Return what a pin asks for; senders of a version before know its wish alone."""
-        if not pin.obj_attr_is_set("asked") or pin.asked is None:
-            return cls(pin.wish.to_dict())
-        return cls(pin.asked, pin.template_id, pin.template_role)
 
-    @classmethod
-    def found(
-        cls, session: orm.Session, fields: Mapping[str, Any], project_id: str | None
-    ) -> "Asked":
-        """Return what is asked for an instance of a project by fields that may name a template.
+def made_from(session: orm.Session, asked: Asked) -> Wish:
+    """Return the wish that one comes to who asks for this now.
 
-        :raises WishError: the project cannot follow such a template
-        """
-        overrides = dict(fields)
-        text = overrides.pop("template", None)
-        if text is None:
-            return cls(overrides)
-        reference = template.Reference.parse(text)
-        row = templates.find(session, reference, project_id)
-        if row is None:
-            raise WishError("template", f"there is no template {reference.name}")
-        return cls(overrides, row.id, reference.role)
-
-    def own(self) -> Wish:
-        """Return a wish with just these fields, to judge who may ask for them.
-
-        :raises WishError: they are none of any wish
-        """
-        # what is there for dedicated pins alone may be so by the template
-        return Wish.from_dict({**self.fields, "cpu_policy": "dedicated"})
-
-    def wish(self, session: orm.Session) -> Wish:
-        """Return the wish that one comes to who asks for this now.
-
-        :raises WishError: it comes to none
-        """
-        if self.template_id is None:
-            return Wish.from_dict(self.fields)
-        row = templates.get(session, self.template_id)
-        content = row and templates.content(session, row.id, row.current)
-        if content is None:
-            raise WishError("template", "was deleted")
-        return template.wish(content, self.role, self.fields)
+    :raises WishError: it comes to none
+    """
+    if asked.template_id is None:
+        return Wish.from_dict(asked.fields)
+    row = templates.get(session, asked.template_id)
+    content = row and templates.content(session, row.id, row.current)
+    if content is None:
+        raise WishError("template", "was deleted")
+    return template.wish(content, asked.role, asked.fields)
 
 
 def give(session: orm.Session, row: models.Pin, asked: Asked) -> None:

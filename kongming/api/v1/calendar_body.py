@@ -13,8 +13,8 @@ from kongming import exception, objects, policy
 from kongming.api import body, granted
 from kongming.api.loaded import canonical
 from kongming.api.v1.placement import Raw
-from kongming.conductor.wishes import Asked
 from kongming.db import engine, pins, templates
+from kongming.objects.asked import Asked
 from kongming.objects.calendar import MAX_PINS, MAX_PRIORITY, ON_COLLISION, REFUSE
 from kongming.policies import calendars as rules
 from kongming.policies import pins as pin_rules

@@ -23,8 +23,8 @@ from kongming.api.loaded import (
 )
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
-from kongming.conductor.wishes import Asked
 from kongming.db import engine, hosts, instances, models, paging, pins
+from kongming.objects.asked import Asked
 from kongming.objects.instance import STATES
 from kongming.objects.pin import APPLIED, FAILED
 from kongming.policies import hosts as host_rules

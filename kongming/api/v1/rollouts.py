@@ -13,9 +13,9 @@ from kongming.api.loaded import load_rollout, load_template, visible
 from kongming.api.microversion import serves
 from kongming.api.routes import Collection
 from kongming.api.v1.templates import Batch
-from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.db import templates as db_templates
+from kongming.objects.asked import Asked
 from kongming.objects.template import STATES
 from kongming.policies import rollouts as rules
 from kongming.policies import templates as template_rules

@@ -11,8 +11,9 @@ from kongming import exception
 from kongming.api import body
 from kongming.api.microversion import Version
 from kongming.api.v1.placement import Memory, Raw
-from kongming.conductor.wishes import Asked
+from kongming.conductor import wishes
 from kongming.db import engine
+from kongming.objects.asked import Asked
 from kongming.topology import grammar, layout
 from kongming.topology.wish import (
     CPU_POLICIES,
@@ -147,8 +148,8 @@ class FollowingBody(WishBody):
         try:
             with engine.reader() as session:
                 given = {**fields, "template": self.template}
-                asked = Asked.found(session, given, project_id)
-                return asked, asked.wish(session)
+                asked = wishes.find(session, given, project_id)
+                return asked, wishes.made_from(session, asked)
         except WishError as error:
             raise exception.BadRequest.field(prefix + error.field, error.reason) from error
 

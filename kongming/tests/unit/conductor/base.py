@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from kongming import exception, objects
 from kongming.conductor import pins, reports, reservations
 from kongming.conductor.reports import Answer
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import claims, engine, models
+from kongming.objects.asked import Asked
 from kongming.tests import base
 from kongming.topology import cpuset
 from kongming.topology.host import Host, NumaNode

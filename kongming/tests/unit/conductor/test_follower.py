@@ -9,11 +9,11 @@ from kongming.compute.events import News, What
 from kongming.conductor import pins, reservations, steps, templates
 from kongming.conductor.follower import Follower
 from kongming.conductor.reservations import Target
-from kongming.conductor.wishes import Asked
 from kongming.context import RequestContext
 from kongming.db import calendars, engine, pin_events
 from kongming.db import pins as db_pins
 from kongming.db import reservations as db_reservations
+from kongming.objects.asked import Asked
 from kongming.tests import nova
 from kongming.tests.unit.conductor.base import A, B, C, ConductorTestCase, D
 from kongming.topology.answer import Size

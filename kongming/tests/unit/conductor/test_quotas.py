@@ -7,9 +7,9 @@ from typing import Any
 from kongming import exception, objects
 from kongming.conductor import pins, quotas, reservations
 from kongming.conductor.reservations import Target
-from kongming.conductor.wishes import Asked
 from kongming.db import engine, instances, models
 from kongming.db import quotas as db_quotas
+from kongming.objects.asked import Asked
 from kongming.objects.pin import FAILED
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B, C, D

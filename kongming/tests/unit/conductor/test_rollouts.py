@@ -11,10 +11,10 @@ from oslo_utils import timeutils
 
 from kongming import exception, objects
 from kongming.conductor import pins, reservations, rollouts, steps, templates
-from kongming.conductor.wishes import Asked
 from kongming.db import engine, models
 from kongming.db import reservations as db_reservations
 from kongming.db import rollouts as db_rollouts
+from kongming.objects.asked import Asked
 from kongming.tests.unit.conductor.base import A, B, C, outcome
 from kongming.tests.unit.conductor.test_templates import TemplateTestCase
 from kongming.topology.answer import Size

@@ -7,9 +7,9 @@ from typing import Any
 from oslo_config import cfg
 
 from kongming import exception, objects
-from kongming.conductor import pins, templates
-from kongming.conductor.wishes import Asked
+from kongming.conductor import pins, templates, wishes
 from kongming.db import engine, models
+from kongming.objects.asked import Asked
 from kongming.tests.unit.conductor import base
 from kongming.tests.unit.conductor.base import A, B
 from kongming.topology.wish import Wish, WishError
@@ -159,8 +159,9 @@ class FollowTest(TemplateTestCase):
         template = self.template()
         templates.delete(self.context, template.id)
         self.refused(exception.BadRequest, self.follow, A, template)
+        asked = Asked({}, template.id)
         with engine.reader() as session:
-            error = self.assertRaises(WishError, Asked({}, template.id).wish, session)
+            error = self.assertRaises(WishError, wishes.made_from, session, asked)
         self.assertEqual("template", error.field)
 
     def test_role_gone_meanwhile(self) -> None:

@@ -10,9 +10,9 @@ from oslo_config import cfg
 from kongming import exception, objects
 from kongming.conductor import calendars, pins, templates
 from kongming.conductor.reservations import Target
-from kongming.conductor.wishes import Asked
 from kongming.db import calendars as db_calendars
 from kongming.db import engine
+from kongming.objects.asked import Asked
 from kongming.tests.unit.conductor.base import A, B, C
 from kongming.tests.unit.conductor.calendars import (
     EVENING,
