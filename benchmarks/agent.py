@@ -66,7 +66,9 @@ def wish(number: int) -> dict[str, Any]:
     }
 
 
-def measure(count: int, broker: str, database: str, seconds: float) -> dict[str, Any]:
+def measure(
+    count: int, broker: str, database: str, seconds: float, settle: float
+) -> dict[str, Any]:
     """Return the figures of an agent with so many instances."""
     uuids = [str(uuid.UUID(int=n + 1)) for n in range(count)]
     with fixtures.TempDir() as directory:
@@ -88,8 +90,7 @@ def measure(count: int, broker: str, database: str, seconds: float) -> dict[str,
                 body = {"instance_uuid": each, **wish(number)}
                 kongming.request("POST", "/v1/pins", json=body).raise_for_status()
             eventually(lambda: statuses(kongming) == ["applied"] * count, 120)
-            # the first full report with everything is behind us, too
-            time.sleep(75)
+            time.sleep(settle)
             return {"instances": count} | figures(kongming.agent, port, seconds)
 
 
@@ -127,15 +128,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--instances", type=int, nargs="+", default=[0, 200], metavar="COUNT")
     parser.add_argument("--seconds", type=float, default=180, help="of rest that are measured")
+    parser.add_argument(
+        "--settle", type=float, default=75, help="seconds before that, for the first full report"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="write the numbers to this file, too")
     options = parser.parse_args()
     with rabbitmq.RabbitMQ() as broker, mariadb.MariaDB() as databases:
         rows = [
-            measure(count, broker.transport_url, databases.create(f"kongming{at}"), options.seconds)
+            measure(
+                count,
+                broker.transport_url,
+                databases.create(f"kongming{at}"),
+                options.seconds,
+                options.settle,
+            )
             for at, count in enumerate(options.instances)
         ]
     for row in rows:
-        row["cpu_ratio"] = round(row["cpu_percent"] / rows[0]["cpu_percent"], 1)
+        # one that rests for a moment may have computed nothing
+        row["cpu_ratio"] = round(row["cpu_percent"] / (rows[0]["cpu_percent"] or 0.01), 1)
         row["memory_ratio"] = round(row["pss_mib"] / rows[0]["pss_mib"], 2)
     print(" ".join(f"{head:>12}" for head in rows[0]))
     for row in rows:

@@ -95,9 +95,9 @@ def fill(cases: dict[str, dict[str, Any]]) -> None:
             placement = Placement({Part("vcpu", at): cpu for at, cpu in enumerate(cpus)})
             placement[MEMORY] = 1 << node.id
             tables[models.Pin].append(
-                {"instance_uuid": owner, "host": name, "wish": Wish(), "placement": placement,
-                 "holding": Holding(sum(cpus), {node.id: {4: 8192}}), "in_force": placement,
-                 "generation": 1, "status": "applied", "deleted": False}
+                {"instance_uuid": owner, "host": name, "wish": Wish(), "asked": {},
+                 "placement": placement, "holding": Holding(sum(cpus), {node.id: {4: 8192}}),
+                 "in_force": placement, "generation": 1, "status": "applied", "deleted": False}
             )  # fmt: skip
             tables[models.Claim] += [
                 {"host": name, "pcpu": cpu.bit_length() - 1, "instance_uuid": owner} for cpu in cpus

@@ -178,6 +178,7 @@ def main() -> None:
     """Print a table and JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=20, help="of each side")
+    parser.add_argument("--vcpus", type=int, nargs="+", default=[4, 64], metavar="COUNT")
     parser.add_argument("--json", type=pathlib.Path, help="write the numbers to this file, too")
     parser.add_argument("--bare", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--watch", nargs=2, help=argparse.SUPPRESS)
@@ -194,7 +195,7 @@ def main() -> None:
         kongming = parts.enter_context(
             services.ControlPlane(broker.transport_url, database, host.uri)
         )
-        rows = [compare(host, kongming, vcpus, options.rounds) for vcpus in (4, 64)]
+        rows = [compare(host, kongming, vcpus, options.rounds) for vcpus in options.vcpus]
     print(f"{'vCPUs':>5} {'bare ms':>9} {'KongMing ms':>12} {'ratio':>6}")
     for row in rows:
         print(

@@ -191,8 +191,8 @@ def _checked(fields: Mapping[str, Any], project_id: str | None) -> Asked:
     :raises WishError: they come to no wish
     """
     with engine.reader() as session:
-        asked = wishes.find(session, fields, project_id)
-        wishes.made_from(session, asked)
+        asked = wishes.asked_for(session, fields, project_id)
+        wishes.wish_of(session, asked)
     return asked
 
 

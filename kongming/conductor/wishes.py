@@ -16,7 +16,7 @@ from kongming.topology import template
 from kongming.topology.wish import Wish, WishError
 
 
-def find(session: orm.Session, fields: Mapping[str, Any], project_id: str | None) -> Asked:
+def asked_for(session: orm.Session, fields: Mapping[str, Any], project_id: str | None) -> Asked:
     """Return what is asked for an instance of a project by fields that may name a template.
 
     :raises WishError: the project cannot follow such a template
@@ -32,7 +32,7 @@ def find(session: orm.Session, fields: Mapping[str, Any], project_id: str | None
     return Asked(overrides, row.id, reference.role)
 
 
-def made_from(session: orm.Session, asked: Asked) -> Wish:
+def wish_of(session: orm.Session, asked: Asked) -> Wish:
     """Return the wish that one comes to who asks for this now.
 
     :raises WishError: it comes to none

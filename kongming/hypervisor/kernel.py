@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,6 +21,9 @@ from kongming.topology.placement import EMULATOR, MEMORY, Kind, Part, Placement
 
 # When this machine was booted, in s since the epoch, by the clock as it now is.
 _BOOT = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+_TICKS = os.sysconf("SC_CLK_TCK")
+#: For how long a process may still be about to become a QEMU, or to be told of by libvirt.
+_YOUNG_SECONDS = 60
 _CAPABILITIES = "CAP_SYS_PTRACE, CAP_SYS_NICE or CAP_DAC_OVERRIDE"
 # QEMU names its threads so because libvirt always starts it with debug-threads=on.
 _NAMES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
@@ -52,15 +56,14 @@ class Kernel:
         self._affinity = affinity
         self._release = release
         self._pids: dict[str, int] = {}
-        # all processes when they were looked at last, and of which instance each is;
-        # what has begun since may have any id, as those start over
-        self._seen: dict[int, str | None] = {}
+        # those that were old when they were looked at last: what has just begun is not among them
+        self._old: set[int] = set()
+        self._lock = threading.Lock()  # guards the changes of both
 
     def forget(self, uuid: str) -> None:
         """Look for the process of an instance anew, because it has been started again."""
-        self._pids.pop(uuid, None)
-        # others may read the old one meanwhile
-        self._seen = {pid: other for pid, other in self._seen.items() if other != uuid}
+        with self._lock:
+            self._pids.pop(uuid, None)
 
     def placement(self, uuid: str) -> Placement:
         """Return where every part of an instance may be, as the kernel enforces it.
@@ -178,7 +181,7 @@ class Kernel:
         :raises InstanceGone: it has no process here
         """
         with self.process(uuid) as pid:
-            return int(1000 * (_BOOT + self._ticks(pid) / os.sysconf("SC_CLK_TCK")))
+            return int(1000 * (_BOOT + self._ticks(pid) / _TICKS))
 
     @contextlib.contextmanager
     def _groups(self, uuid: str) -> Iterator[Groups]:
@@ -215,18 +218,20 @@ class Kernel:
             ) from error
 
     def _find(self, uuid: str) -> int | None:
-        """Look at the processes, first at those that were not seen before, or are to be again."""
-        running, seen = set(self._all()), self._seen
-        for pids in (running.difference(seen), running):
+        """Look at the processes, first at the young: an instance that starts is among them."""
+        running, old = set(self._all()), self._old
+        for pids in (running - old, running):
+            looks = sorted(self._look(pids))
             # of two the younger: the other is left over from a move within this machine
-            qemus = sorted(self._qemus(pids))
-            found = {of: pid for _, of, pid in qemus}
+            found = {of: pid for _, pid, of in looks if of}
             if uuid in found:
                 break
-        # what is known already is looked at again when it is asked for
-        known = {other: pid for other, pid in self._pids.items() if other != uuid}
-        self._pids = found | known
-        self._seen = {pid: seen.get(pid) for pid in running} | {pid: of for _, of, pid in qemus}
+        limit = (time.clock_gettime(time.CLOCK_BOOTTIME) - _YOUNG_SECONDS) * _TICKS
+        with self._lock:
+            self._old = old & running | {pid for ticks, pid, _ in looks if ticks < limit}
+            # what is known already is looked at again when it is asked for
+            known = {other: pid for other, pid in self._pids.items() if other != uuid}
+            self._pids = found | known
         return found.get(uuid)
 
     def _threads(self, pid: int) -> Iterator[tuple[int, Part, int]]:
@@ -260,12 +265,11 @@ class Kernel:
                 return cpuset.parse(value)
         raise HypervisorError("this kernel does not tell Mems_allowed_list")
 
-    def _qemus(self, pids: Iterable[int]) -> Iterator[tuple[int, str, int]]:
-        """Yield start, uuid and pid of each."""
+    def _look(self, pids: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+        """Yield start, pid and uuid of each, which is empty if it is no QEMU."""
         for pid in pids:
             try:
-                if uuid := self._uuid_of(pid):
-                    yield self._ticks(pid), uuid, pid
+                yield self._ticks(pid), pid, self._uuid_of(pid) or ""
             except OSError as error:
                 _insist_on_enough(error)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked for a pin, from which its wish is made."""
+"""What is asked for a pin, from which its wish is made.
+
+It is no versioned object: pins and calls of a conductor have its parts.
+"""
 
 import dataclasses
 from collections.abc import Mapping

@@ -148,8 +148,8 @@ class FollowingBody(WishBody):
         try:
             with engine.reader() as session:
                 given = {**fields, "template": self.template}
-                asked = wishes.find(session, given, project_id)
-                return asked, wishes.made_from(session, asked)
+                asked = wishes.asked_for(session, given, project_id)
+                return asked, wishes.wish_of(session, asked)
         except WishError as error:
             raise exception.BadRequest.field(prefix + error.field, error.reason) from error
 

@@ -488,7 +488,7 @@ class TestEvents(DriverTestCase):
         for call in (
             self.driver.host,
             self.driver.instances,
-            lambda: self.driver.read(self.domain.uuid, Scope.LIVE),
+            lambda: self.driver.scopes(self.domain.uuid),
         ):
             error = self.assertRaises(HypervisorError, call)
             self.assertNotIsInstance(error, InstanceGone)

@@ -161,7 +161,7 @@ class FollowTest(TemplateTestCase):
         self.refused(exception.BadRequest, self.follow, A, template)
         asked = Asked({}, template.id)
         with engine.reader() as session:
-            error = self.assertRaises(WishError, wishes.made_from, session, asked)
+            error = self.assertRaises(WishError, wishes.wish_of, session, asked)
         self.assertEqual("template", error.field)
 
     def test_role_gone_meanwhile(self) -> None:

@@ -53,6 +53,12 @@ class GroupsTest(testtools.TestCase):
         self.assertEqual("\n", (self.root / f"cg{SCOPE}/emulator/cpuset.mems").read_text())
         self.assertEqual("0-1", groups.read(Part("vcpu", 0), "cpuset.mems"))
 
+    def test_mounts_that_change(self) -> None:
+        self.assertEqual(2, self.unified().version("cpuset"))
+        with (self.root / "proc/self/mountinfo").open("a") as file:
+            file.write("38 25 0:34 / /cg/cpuset rw shared:13 - cgroup cgroup rw,cpuset\n")
+        self.assertEqual(1, Groups(40, str(self.root / "proc")).version("cpuset"))
+
     def test_version_1(self) -> None:
         groups = self.machine(
             "30 25 0:26 / {root}/cg/unified rw shared:6 - cgroup2 cgroup2 rw\n"
