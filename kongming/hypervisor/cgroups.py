@@ -7,7 +7,7 @@ libvirt refuses some changes that the kernel allows: those are made here, in the
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kongming.hypervisor import files
 from kongming.topology.placement import EMULATOR, Part
@@ -82,7 +82,7 @@ class Groups:
         found = self._found[controller] = {}
         for tid in os.listdir(self._tasks):
             try:
-                lines = files.read(f"{self._tasks}/{tid}/cgroup").splitlines()
+                lines = _lines(files.read(f"{self._tasks}/{tid}/cgroup"))
             except (FileNotFoundError, ProcessLookupError):
                 continue  # QEMU's workers come and go
             for _, controllers, path in (line.split(":", 2) for line in lines):
@@ -114,12 +114,17 @@ def _part(name: re.Match[str]) -> Part:
     return Part("vcpu" if name[2] == "vcpu" else "iothread", int(name[3]))
 
 
+def _lines(text: str) -> Iterator[str]:
+    # names may have in them what else ends a line
+    return filter(None, text.split("\n"))
+
+
 # it hardly ever changes, but is long
 @functools.lru_cache(maxsize=1)
 def _mounts(text: str) -> Mapping[str, tuple[str, str]]:
     """Return root and mount point of each hierarchy: by controller, the unified one by ``""``."""
     found = {}
-    for line in text.splitlines():
+    for line in _lines(text):
         mount, _, filesystem = line.partition(" - ")
         root, point = mount.split(" ")[3:5]
         kind, _, options = filesystem.split(" ", 2)

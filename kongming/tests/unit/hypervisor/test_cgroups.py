@@ -72,6 +72,15 @@ class GroupsTest(testtools.TestCase):
         self.assertEqual([Part("vcpu", 3)], groups.parts("cpu"))
         self.assertEqual([Part("vcpu", 4)], groups.parts("pids"))
 
+    def test_names_that_look_like_ends_of_lines(self) -> None:
+        groups = self.machine(
+            "22 1 0:20 / {root}/a\u2028user's\x0bown rw - fuse sshfs rw\n"
+            "35 25 0:30 / {root}/cg rw - cgroup2 cgroup2 rw\n",
+            "0::{group}\n1:name=of\u2028somebody:/\x0b\n",
+            "cg",
+        )
+        self.assertEqual("0-1", groups.read(EMULATOR, "cpuset.mems"))
+
     def test_the_hierarchy_of_a_container(self) -> None:
         groups = self.machine(
             "35 25 0:30 /machine.slice {root}/cg/machine.slice rw - cgroup2 cgroup2 rw\n",
