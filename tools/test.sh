@@ -18,8 +18,8 @@ all of these, in two lanes side by side:
     package       the archives that are published, each installed and started
     py3           unit tests, and the whole system in one process
     lower-bounds  unit tests with the oldest version of each requirement
-    fuzz          hostile requests and documents that programs make up: fewer documents beside
-                  all else than alone, unless KONGMING_TEST_INPUTS says how many
+    fuzz          hostile requests and documents that programs make up: fewer beside all else
+                  than alone, unless KONGMING_TEST_CASES and KONGMING_TEST_INPUTS say how many
     functional    three processes on RabbitMQ, MariaDB, PostgreSQL and libvirt (root only)
     openstack     beside Keystone and Nova, on two libvirt hosts and three fake ones (root only)
     numa          on two emulated machines with four NUMA nodes each (root only)
@@ -80,6 +80,7 @@ if [ $# -gt 0 ]; then
     computing=("$@")
 else
     # all of it has an hour at most, also on a machine that others use
+    export KONGMING_TEST_CASES=${KONGMING_TEST_CASES:-10000}
     export KONGMING_TEST_INPUTS=${KONGMING_TEST_INPUTS:-2500}
     if is_root; then
         computing+=(numa)
